@@ -1,0 +1,2 @@
+//! The node daemon and command line: the `basalt-agent` program.
+fn main() {}

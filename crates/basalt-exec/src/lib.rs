@@ -1,0 +1,1 @@
+//! The door to the host: subprocesses, files, sandbox, block devices, device-mapper, mounts.

@@ -1,0 +1,2 @@
+//! The factory: the `basalt` program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The network and the content store: HTTP, Debian repositories, verification.

@@ -1,0 +1,13 @@
+//! Bytes to values and back: GPT, FAT, EROFS, dm-verity, PE/UKI, cpio, kernel command lines, boot entries.
+//!
+//! Every writer takes a value and gives bytes (or positioned writes to a [`WriteAt`]); every reader takes bytes (or a
+//! [`ReadAt`]) and gives a value or an error that names the field. Readers never panic, never loop and never allocate
+//! by a number that the input alone decides.
+//!
+//! Not here: opening a file, a clock, randomness, the environment. Each GUID, time and salt is an input.
+
+pub mod tree;
+
+mod io;
+
+pub use io::{ReadAt, WriteAt};

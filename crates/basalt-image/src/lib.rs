@@ -1,0 +1,1 @@
+//! From a resolved recipe to a build plan, and from a size to a disk layout.

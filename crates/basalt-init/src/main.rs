@@ -1,0 +1,2 @@
+//! The initramfs program.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Observed node and wanted node to a node plan.

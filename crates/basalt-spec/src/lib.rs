@@ -1,0 +1,1 @@
+//! What people write and what we write for them: Recipe, Lock, Manifest.

@@ -1,0 +1,1 @@
+//! For tests only: virtual machines, fakes, local mirrors.

@@ -1,0 +1,1 @@
+//! A virtual machine as a value: QEMU, OVMF and swtpm, planned and driven.
