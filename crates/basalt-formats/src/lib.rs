@@ -6,6 +6,7 @@
 //!
 //! Not here: opening a file, a clock, randomness, the environment. Each GUID, time and salt is an input.
 
+pub mod modules;
 pub mod tree;
 
 mod io;
