@@ -1,0 +1,243 @@
+//! The build plan: which steps a build has, what names each, and why it runs or not.
+//!
+//! A step's key is the digest of everything that decides its result: the keys of the steps before it, its own inputs
+//! and [`FORMAT`]. Equal keys mean equal bytes, so a result with the key in its name can be taken as it is.
+//!
+//! Not here: where results are kept, and how a step is done.
+
+use std::fmt;
+
+use basalt_types::{ByteSize, Digest};
+use serde::Serialize;
+
+/// Raised whenever the code of a step changes what the step makes; it is part of every key.
+pub const FORMAT: u32 = 1;
+
+/// What a build is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inputs {
+    /// The identity of the release: the digest of the canonical resolved recipe.
+    pub id: Digest,
+    /// The packages, the node package among them: digest of their list in the lock.
+    pub packages: Digest,
+    /// The recipe's files, users, units and names.
+    pub customisation: Digest,
+    /// The recipe's script, when it has one.
+    pub script: Option<Digest>,
+    /// The static init program.
+    pub init: Digest,
+    /// Kernel arguments, disk sizes and outputs.
+    pub outputs: Digest,
+}
+
+/// What is there before the build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// Packages that are not in the content store: how many and how many bytes.
+    pub missing_packages: (usize, ByteSize),
+    /// How many packages the lock names.
+    pub package_count: usize,
+    /// Whether the person asked to ignore results of earlier builds.
+    pub ignore_cache: bool,
+    /// Keys whose results are in the cache.
+    pub results: Vec<Digest>,
+    /// The key of what stands in the output folder unchanged, if anything does.
+    pub standing_output: Option<Digest>,
+}
+
+/// The steps in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepName {
+    /// Download what the content store lacks.
+    Fetch,
+    /// Unpack and configure the packages.
+    Base,
+    /// Run the recipe's script in the sandbox.
+    Script,
+    /// Pack the init program and the kernel modules.
+    Initramfs,
+    /// Write root, verity, UKI, ESP and disk.
+    Disk,
+}
+
+/// Why a step runs or does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "action")]
+pub enum Action {
+    /// It will be done.
+    Run {
+        /// Why.
+        because: String,
+    },
+    /// An earlier result stands.
+    Reuse {
+        /// Why.
+        because: String,
+    },
+    /// There is nothing for it to do.
+    Skip {
+        /// Why.
+        because: String,
+    },
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Which.
+    pub name: StepName,
+    /// The digest of everything that decides its result.
+    pub key: Digest,
+    /// Whether it runs.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+/// What a build will do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BuildPlan {
+    /// The identity of the release.
+    pub id: Digest,
+    /// All steps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Decides which steps run.
+///
+/// A step whose result nobody needs is skipped: when the disk stands unchanged nothing runs, when the base tree is
+/// known no package is fetched.
+pub fn plan(inputs: &Inputs, observed: &Observed) -> BuildPlan {
+    let Inputs { id, packages, customisation, script, init, outputs } = inputs;
+    let base = key(StepName::Base, &[packages]);
+    let script_key = script.as_ref().map(|script| key(StepName::Script, &[&base, customisation, script]));
+    // The modules come from the kernel package; nothing that a script may do to the tree changes them.
+    let initramfs = key(StepName::Initramfs, &[&base, init]);
+    let tree = script_key.unwrap_or(base);
+    let disk = key(StepName::Disk, &[id, &tree, customisation, &initramfs, outputs]);
+
+    let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
+    let disk_stands = !observed.ignore_cache && observed.standing_output == Some(disk);
+    let script_stands = script_key.is_some_and(|key| known(&key));
+    let base_needed = !(disk_stands || script_stands && known(&initramfs));
+
+    let state = |needed: bool, key: &Digest| match (needed, known(key)) {
+        (false, _) => Standing::NotNeeded,
+        (true, true) => Standing::Known,
+        (true, false) => Standing::Unknown,
+    };
+    let base_state = state(base_needed, &base);
+    let mut steps = vec![
+        Step { name: StepName::Fetch, key: *packages, action: fetch(observed, base_state) },
+        Step {
+            name: StepName::Base,
+            key: base,
+            action: cached(base_state, "the packages or their configuration changed"),
+        },
+    ];
+    if let Some(key) = script_key {
+        let action = cached(state(!disk_stands, &key), "the script or what it works on changed");
+        steps.push(Step { name: StepName::Script, key, action });
+    }
+    let action = cached(state(!disk_stands, &initramfs), "the kernel or the init program changed");
+    steps.push(Step { name: StepName::Initramfs, key: initramfs, action });
+    let action = match disk_stands {
+        true => Action::Reuse { because: "the output folder holds exactly this build".into() },
+        false => Action::Run { because: "the output folder does not hold this build".into() },
+    };
+    steps.push(Step { name: StepName::Disk, key: disk, action });
+    BuildPlan { id: *id, steps }
+}
+
+impl BuildPlan {
+    /// The step of this name.
+    pub fn step(&self, name: StepName) -> Option<&Step> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+
+    /// Whether the step of this name runs.
+    pub fn runs(&self, name: StepName) -> bool {
+        self.step(name).is_some_and(Step::runs)
+    }
+
+    /// Whether nothing runs.
+    pub fn is_empty(&self) -> bool {
+        !self.steps.iter().any(Step::runs)
+    }
+}
+
+impl Step {
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        matches!(self.action, Action::Run { .. })
+    }
+}
+
+fn key(name: StepName, inputs: &[&Digest]) -> Digest {
+    let mut text = format!("basalt {FORMAT} {name}");
+    for input in inputs {
+        text.push(' ');
+        text.push_str(&input.to_string());
+    }
+    Digest::of(text.as_bytes())
+}
+
+/// Whether a step's result is wanted and there.
+#[derive(Clone, Copy)]
+enum Standing {
+    NotNeeded,
+    Known,
+    Unknown,
+}
+
+fn fetch(observed: &Observed, base: Standing) -> Action {
+    let total = observed.package_count;
+    match (base, observed.missing_packages) {
+        (Standing::NotNeeded | Standing::Known, _) => {
+            Action::Skip { because: "no step needs the packages".into() }
+        }
+        (Standing::Unknown, (0, _)) => {
+            Action::Reuse { because: format!("all {total} packages are in the content store") }
+        }
+        (Standing::Unknown, (missing, size)) => Action::Run {
+            because: format!("{missing} of {total} packages are not in the content store ({})", size.human()),
+        },
+    }
+}
+
+fn cached(standing: Standing, changed: &str) -> Action {
+    match standing {
+        Standing::NotNeeded => Action::Skip { because: "no step needs it".into() },
+        Standing::Known => Action::Reuse { because: "an earlier build made it from the same inputs".into() },
+        Standing::Unknown => Action::Run { because: format!("not in the cache: first build, or {changed}") },
+    }
+}
+
+impl fmt::Display for StepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Fetch => "fetch",
+            Self::Base => "base",
+            Self::Script => "script",
+            Self::Initramfs => "initramfs",
+            Self::Disk => "disk",
+        })
+    }
+}
+
+impl fmt::Display for BuildPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            let (verb, because) = match &step.action {
+                Action::Run { because } => ("run", because),
+                Action::Reuse { because } => ("reuse", because),
+                Action::Skip { because } => ("skip", because),
+            };
+            writeln!(f, "  {:<10} {verb:<6} {because}", step.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

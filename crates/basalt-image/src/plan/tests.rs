@@ -1,0 +1,87 @@
+use super::*;
+
+fn inputs() -> Inputs {
+    let named = |name: &str| Digest::of(name.as_bytes());
+    Inputs {
+        id: named("id"),
+        packages: named("packages"),
+        customisation: named("customisation"),
+        script: Some(named("script")),
+        init: named("init"),
+        outputs: named("outputs"),
+    }
+}
+
+/// The steps that run, as one word each.
+fn running(inputs: &Inputs, observed: &Observed) -> String {
+    let plan = plan(inputs, observed);
+    let names: Vec<String> = plan.steps.iter().filter(|step| step.runs()).map(|step| step.name.to_string()).collect();
+    names.join(" ")
+}
+
+/// What a cache holds after a build of `inputs`.
+fn after(inputs: &Inputs) -> Observed {
+    let plan = plan(inputs, &Observed::default());
+    Observed {
+        package_count: 2,
+        results: plan.steps.iter().map(|step| step.key).collect(),
+        standing_output: plan.step(StepName::Disk).map(|step| step.key),
+        ..Observed::default()
+    }
+}
+
+#[test]
+fn a_first_build_does_everything() {
+    let observed = Observed { package_count: 2, missing_packages: (2, ByteSize::mib(3)), ..Observed::default() };
+    assert_eq!(running(&inputs(), &observed), "fetch base script initramfs disk");
+}
+
+#[test]
+fn a_build_of_the_same_inputs_does_nothing() {
+    let observed = after(&inputs());
+    assert!(plan(&inputs(), &observed).is_empty());
+    let cleaned = Observed { missing_packages: (2, ByteSize::mib(3)), results: Vec::new(), ..observed };
+    assert!(plan(&inputs(), &cleaned).is_empty(), "the output stands: an emptied cache is no reason to work");
+}
+
+#[test]
+fn an_edit_redoes_only_what_it_touches() {
+    let changed = |edit: &dyn Fn(&mut Inputs)| {
+        let mut edited = inputs();
+        edit(&mut edited);
+        edited.id = Digest::of(b"another id");
+        running(&edited, &after(&inputs()))
+    };
+    let other = Digest::of(b"other");
+    assert_eq!(changed(&|inputs| inputs.outputs = other), "disk");
+    assert_eq!(changed(&|inputs| inputs.init = other), "initramfs disk");
+    assert_eq!(changed(&|inputs| inputs.customisation = other), "script disk");
+    assert_eq!(changed(&|inputs| inputs.script = Some(other)), "script disk");
+    assert_eq!(changed(&|inputs| inputs.script = None), "disk");
+    assert_eq!(changed(&|inputs| inputs.packages = other), "base script initramfs disk");
+}
+
+#[test]
+fn a_lost_output_is_written_again_from_the_cache() {
+    let observed = Observed { standing_output: None, ..after(&inputs()) };
+    assert_eq!(running(&inputs(), &observed), "disk");
+}
+
+#[test]
+fn an_ignored_cache_keeps_the_downloads() {
+    let observed = Observed { ignore_cache: true, ..after(&inputs()) };
+    assert_eq!(running(&inputs(), &observed), "base script initramfs disk");
+}
+
+#[test]
+fn the_plan_says_why() {
+    let mut edited = inputs();
+    edited.outputs = Digest::of(b"other");
+    insta::assert_snapshot!(plan(&edited, &after(&inputs())), @r"
+      fetch      skip   no step needs the packages
+      base       skip   no step needs it
+      script     reuse  an earlier build made it from the same inputs
+      initramfs  reuse  an earlier build made it from the same inputs
+      disk       run    the output folder does not hold this build
+    ");
+}
