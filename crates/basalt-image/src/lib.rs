@@ -1,1 +1,4 @@
 //! From a resolved recipe to a build plan, and from a size to a disk layout.
+
+pub mod kernel;
+pub mod plan;
