@@ -1,0 +1,148 @@
+//! The step cache: what earlier builds made, by the key of the step that made it.
+//!
+//! ```text
+//! $BASALT_CACHE | $XDG_CACHE_HOME/basalt | ~/.cache/basalt
+//! ├── store/    downloads by sha256 (basalt-fetch)
+//! ├── steps/    KEY.erofs, KEY.cpio.zst …: results of steps; the name is the whole story
+//! ├── outputs/  one small record per output folder: what was written there, to see that nothing changed
+//! └── work/     unfinished work of running builds, removed by the next one when its owner is gone
+//! ```
+//!
+//! A result is written under a temporary name in `work/` and renamed into `steps/`, so a name that exists is whole.
+//! Nothing here is needed for correctness: removing the folder costs time only.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use basalt_types::Digest;
+use thiserror::Error;
+
+/// The cache folder of this person.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+/// Why the cache can't be used.
+#[derive(Debug, Error)]
+pub enum CacheError {
+    /// Neither variable says where it is.
+    #[error("no place for the cache: BASALT_CACHE, XDG_CACHE_HOME and HOME are all unset")]
+    NoPlace,
+    /// The file system refused.
+    #[error("can't use the cache at {path}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The kinds of results, by the ending of their file name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultKind {
+    /// A file tree, as an uncompressed EROFS image.
+    Tree,
+    /// A compressed initramfs.
+    Initramfs,
+}
+
+impl ResultKind {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Tree => "erofs",
+            Self::Initramfs => "cpio.zst",
+        }
+    }
+}
+
+impl Cache {
+    /// Opens the cache at its place by the environment, making the folders that are missing.
+    ///
+    /// # Errors
+    /// When no variable names a place, or a folder can't be made.
+    pub fn open() -> Result<Self, CacheError> {
+        let under = |name: &str, below: &str| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(|value| PathBuf::from(value).join(below))
+        };
+        let root = under("BASALT_CACHE", "")
+            .or_else(|| under("XDG_CACHE_HOME", "basalt"))
+            .or_else(|| under("HOME", ".cache/basalt"))
+            .ok_or(CacheError::NoPlace)?;
+        Self::at(root)
+    }
+
+    /// Opens the cache at `root`.
+    ///
+    /// # Errors
+    /// When a folder can't be made.
+    pub fn at(root: PathBuf) -> Result<Self, CacheError> {
+        // Steps hand paths to programs that run in another folder.
+        let root = std::path::absolute(&root).map_err(|source| CacheError::Io { path: root, source })?;
+        for folder in ["store", "steps", "outputs", "work"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(|source| CacheError::Io { path, source })?;
+        }
+        Ok(Self { root })
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where unfinished work goes.
+    pub fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    /// The path of a step's result, whether it is there or not.
+    pub fn result(&self, key: &Digest, kind: ResultKind) -> PathBuf {
+        self.root.join("steps").join(format!("{}.{}", key.hex(), kind.extension()))
+    }
+
+    /// Whether a step's result is there.
+    pub fn has(&self, key: &Digest, kind: ResultKind) -> bool {
+        self.result(key, kind).is_file()
+    }
+
+    /// A new file to write a result into, on the same file system as its place.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn new_result(&self) -> Result<tempfile::NamedTempFile, CacheError> {
+        let path = self.work();
+        tempfile::Builder::new()
+            .prefix("result-")
+            .tempfile_in(&path)
+            .map_err(|source| CacheError::Io { path, source })
+    }
+
+    /// Gives a finished result its name.
+    ///
+    /// # Errors
+    /// When it can't be renamed.
+    pub fn keep(
+        &self,
+        finished: tempfile::NamedTempFile,
+        key: &Digest,
+        kind: ResultKind,
+    ) -> Result<PathBuf, CacheError> {
+        let path = self.result(key, kind);
+        match finished.persist(&path) {
+            Ok(_file) => Ok(path),
+            Err(error) => Err(CacheError::Io { path, source: error.error }),
+        }
+    }
+
+    /// The record of what was last written to the output file `output`.
+    pub fn output_record(&self, output: &Path) -> PathBuf {
+        let name = Digest::of(output.as_os_str().as_encoded_bytes());
+        self.root.join("outputs").join(format!("{}.json", name.hex()))
+    }
+}

@@ -1,0 +1,3 @@
+//! Resolves a recipe and executes a build plan.
+
+pub mod cache;
