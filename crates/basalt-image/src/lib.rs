@@ -1,4 +1,6 @@
 //! From a resolved recipe to a build plan, and from a size to a disk layout.
 
+pub mod difference;
 pub mod kernel;
+pub mod layout;
 pub mod plan;
