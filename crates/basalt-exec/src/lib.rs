@@ -1,1 +1,8 @@
 //! The door to the host: subprocesses, files, sandbox, block devices, device-mapper, mounts.
+
+pub mod console;
+pub mod dm;
+pub mod module;
+pub mod mount;
+pub mod reboot;
+pub mod uevent;
