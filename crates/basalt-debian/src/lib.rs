@@ -1,1 +1,7 @@
 //! Debian's own formats and rules: control files, versions, indices, dependencies, .deb archives, the dpkg database.
+pub mod build;
+pub mod control;
+pub mod dependency;
+pub mod index;
+pub mod release;
+pub mod version;
