@@ -6,6 +6,9 @@
 //!
 //! Not here: opening a file, a clock, randomness, the environment. Each GUID, time and salt is an input.
 
+pub mod bootentry;
+pub mod cmdline;
+pub mod gpt;
 pub mod modules;
 pub mod tree;
 
