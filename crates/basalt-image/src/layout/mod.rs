@@ -22,4 +22,4 @@ pub use arrange::{Arranger, Extent};
 pub use growth::{Added, DataGrowth, GrowthIds, GrowthNote, GrowthPlan, GrowthRefusal, NoSeed, plan_growth};
 pub use image::{ImageIds, ImagePlan, plan_image, verity_ids};
 pub use role::{PARTIAL_PREFIX, Role, State, System};
-pub use spec::{Content, LayoutRefusal, LayoutRequest, LayoutSpec};
+pub use spec::{Content, LayoutRefusal, LayoutSpec};

@@ -1,3 +1,5 @@
+use basalt_formats::verity;
+use basalt_spec::{Disk, FileSystem, SlotSize};
 use basalt_types::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -26,22 +28,8 @@ pub struct LayoutSpec {
     pub recovery: bool,
     /// The least that must be left for `/var`.
     pub data_minimum: ByteSize,
-}
-
-/// What the recipe asks for; what it leaves open is computed from the content.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct LayoutRequest {
-    /// Size of the EFI system partition.
-    pub esp: Option<ByteSize>,
-    /// Size of each root partition.
-    pub slot: Option<ByteSize>,
-    /// Least size of `/var`.
-    pub data_minimum: Option<ByteSize>,
-    /// Whether to make a second slot.
-    pub slot_b: bool,
-    /// Whether to make a recovery system.
-    pub recovery: bool,
+    /// The file system of `/var`.
+    pub data_file_system: FileSystem,
 }
 
 /// What a release puts on the disk.
@@ -101,13 +89,11 @@ pub enum LayoutRefusal {
 /// FAT32 must have at least 65,525 clusters (Microsoft FAT specification 1.03, section 3.5), and a cluster has at
 /// least 512 bytes: 32 MiB and its tables. Below 64 MiB nothing useful fits anyway.
 const ESP_LEAST: ByteSize = ByteSize::mib(64);
-/// Flatcar's machines of 2020 keep its `/usr` under 1 GiB until 2030 (flatcar/Flatcar#1917), and bootc's ESP is too
-/// small for three UKIs (bootc-dev/bootc#2132): partitions that are too small are never cured on running machines.
-const ESP_DEFAULT: ByteSize = ByteSize::gib(1);
-const SLOT_LEAST_DEFAULT: ByteSize = ByteSize::gib(2);
+/// Flatcar's machines of 2020 keep its `/usr` under 1 GiB until 2030 (flatcar/Flatcar#1917): a slot that is too small is
+/// never cured on running machines.
+const SLOT_AUTO_LEAST: ByteSize = ByteSize::gib(2);
 const SLOT_LEAST: ByteSize = ByteSize::mib(16);
 const SLOT_ROUNDING: ByteSize = ByteSize::mib(64);
-const DATA_DEFAULT: ByteSize = ByteSize::gib(1);
 /// Below this mkfs.ext4 makes a file system without a journal worth having.
 const DATA_LEAST: ByteSize = ByteSize::mib(64);
 /// A bound that keeps every sum of sizes far below 2^64.
@@ -115,41 +101,31 @@ const MOST: ByteSize = ByteSize::gib(1 << 20);
 /// Boot loader, its configuration, credentials and the file allocation tables.
 const ESP_EXTRA: ByteSize = ByteSize::mib(16);
 
-impl Default for LayoutRequest {
-    fn default() -> Self {
-        Self { esp: None, slot: None, data_minimum: None, slot_b: true, recovery: true }
-    }
-}
-
 impl LayoutSpec {
-    /// Sizes for `content`: what was requested, else twice the content and never less than 2 GiB for a slot, 1 GiB
-    /// for the ESP. Requested sizes are rounded up to whole MiB.
+    /// Sizes for `content`: what the recipe asks for, rounded up to whole MiB; a slot that is left to us has twice the
+    /// content and never less than 2 GiB.
     ///
     /// # Errors
-    /// Every way in which the content does not fit into what was requested.
-    pub fn from_content(content: Content, request: &LayoutRequest) -> Result<Self, Vec<LayoutRefusal>> {
-        let LayoutRequest { esp, slot, data_minimum, slot_b, recovery } = *request;
-        let ukis = 2 + u64::from(slot_b) + u64::from(recovery);
-        let esp_needed =
-            ByteSize::bytes(ukis.saturating_mul(content.uki.get()).min(MOST.get()) + ESP_EXTRA.get())
-                .round_up(GRAIN);
-        let slot_auto = ByteSize::bytes(content.root.get().saturating_mul(2).min(MOST.get()));
-        let spec = Self {
-            esp: bounded(esp.unwrap_or(ESP_DEFAULT.max(esp_needed.round_up(SLOT_ROUNDING)))),
-            slot: bounded(slot.unwrap_or(SLOT_LEAST_DEFAULT.max(slot_auto.round_up(SLOT_ROUNDING)))),
-            verity: ByteSize::bytes(0),
-            slot_b,
-            recovery,
-            data_minimum: bounded(data_minimum.unwrap_or(DATA_DEFAULT)),
+    /// Every way in which the content does not fit into what was asked for.
+    pub fn from_content(content: Content, request: &Disk) -> Result<Self, Vec<LayoutRefusal>> {
+        let Disk { esp, slot, slot_b, recovery, data, data_file_system } = *request;
+        let mut refusals = out_of_bounds(request);
+        let twice = ByteSize::bytes(content.root.get().saturating_mul(2).min(MOST.get()));
+        let slot = match slot {
+            SlotSize::Auto => SLOT_AUTO_LEAST.max(twice).round_up(SLOT_ROUNDING),
+            SlotSize::Fixed(size) => bounded(size),
         };
-        let spec = Self { verity: verity_size(spec.slot), ..spec };
-        let mut refusals = spec.out_of_bounds(request);
+        let (esp, data_minimum, verity) = (bounded(esp), bounded(data), verity_size(slot));
+        let spec = Self { esp, slot, verity, slot_b, recovery, data_minimum, data_file_system };
         if spec.slot < content.root {
             refusals.push(LayoutRefusal::RootTooLarge { content: content.root, slot: spec.slot });
         }
-        if spec.esp < esp_needed {
-            let (uki, esp) = (content.uki, spec.esp);
-            refusals.push(LayoutRefusal::EspTooSmall { count: ukis, uki, esp, needed: esp_needed });
+        // One for each system, and the next one, which an upgrade writes beside them.
+        let (uki, count) = (content.uki, 2 + u64::from(slot_b) + u64::from(recovery));
+        let ukis = count.saturating_mul(uki.get()).min(MOST.get());
+        let needed = ByteSize::bytes(ukis + ESP_EXTRA.get()).round_up(GRAIN);
+        if spec.esp < needed {
+            refusals.push(LayoutRefusal::EspTooSmall { count, uki, esp: spec.esp, needed });
         }
         if refusals.is_empty() { Ok(spec) } else { Err(refusals) }
     }
@@ -179,42 +155,32 @@ impl LayoutSpec {
         let extents: Vec<_> = self.roles().map(|role| arranger.place(role, self.size_of(role))).collect();
         disk_for(&extents)
     }
+}
 
-    fn out_of_bounds(&self, request: &LayoutRequest) -> Vec<LayoutRefusal> {
-        let checks = [
-            (Role::Esp, request.esp, ESP_LEAST),
-            (Role::Root(System::A), request.slot, SLOT_LEAST),
-            (Role::Data, request.data_minimum, DATA_LEAST),
-        ];
-        let mut refusals = Vec::new();
-        for (partition, requested, least) in checks {
-            let Some(size) = requested else { continue };
-            if size < least {
-                refusals.push(LayoutRefusal::BelowLeast { partition, size, least });
-            }
-            if size > MOST {
-                refusals.push(LayoutRefusal::AboveMost { partition, size, most: MOST });
-            }
+fn out_of_bounds(request: &Disk) -> Vec<LayoutRefusal> {
+    let slot = match request.slot {
+        SlotSize::Auto => None,
+        SlotSize::Fixed(size) => Some((Role::Root(System::A), size, SLOT_LEAST)),
+    };
+    let esp = Some((Role::Esp, request.esp, ESP_LEAST));
+    let data = Some((Role::Data, request.data, DATA_LEAST));
+    let mut refusals = Vec::new();
+    for (partition, size, least) in [esp, slot, data].into_iter().flatten() {
+        if size < least {
+            refusals.push(LayoutRefusal::BelowLeast { partition, size, least });
         }
-        refusals
+        if size > MOST {
+            refusals.push(LayoutRefusal::AboveMost { partition, size, most: MOST });
+        }
     }
+    refusals
 }
 
 /// The partition that the hash tree of a full root partition needs.
 fn verity_size(slot: ByteSize) -> ByteSize {
-    ByteSize::bytes(hash_tree_size(slot.get())).round_up(GRAIN)
+    ByteSize::bytes(verity::hash_tree_size(slot.get())).round_up(GRAIN)
 }
 
 fn bounded(size: ByteSize) -> ByteSize {
     size.min(MOST).round_up(GRAIN)
-}
-
-fn hash_tree_size(data: u64) -> u64 {
-    let mut blocks = data.div_ceil(4096);
-    let mut tree = 1;
-    while blocks > 1 {
-        blocks = blocks.div_ceil(128);
-        tree += blocks;
-    }
-    tree * 4096
 }
