@@ -1,1 +1,34 @@
 //! What people write and what we write for them: Recipe, Lock, Manifest.
+//!
+//! `text → parse → Recipe` · `Recipe + archive → (elsewhere) → Lock` · `Recipe + Lock + file digests → id`
+//!
+//! Invariants: a value of any type here is valid; an unknown key is an error, in every document; a message about a
+//! text that a person wrote has a place in it; the JSON Schema comes from the types that parse.
+//!
+//! Not here: files, the network, which packages a recipe means (`basalt-debian`), what a build does with them
+//! (`basalt-image`).
+
+mod canonical;
+mod diagnostic;
+mod lock;
+mod manifest;
+mod recipe;
+mod resolved;
+mod schema;
+pub mod words;
+mod yaml;
+
+pub use diagnostic::{Problem, ProblemKind, SpecError, nearest};
+pub use lock::{
+    ChangeSort, LOCK_VERSION, Lock, LockChange, LockDiff, LockError, LockMisfit, LockedPackage, LockedSource,
+    Origin, Reason,
+};
+pub use manifest::{
+    Artifact, ArtifactKind, DocumentError, ImageInfo, MANIFEST_VERSION, Manifest, ManifestPartition,
+};
+pub use recipe::{
+    ApiVersion, Base, DebianBase, Disk, FileContent, FileEntry, FileSystem, Implied, Kernel, Output, Pocket,
+    Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User,
+};
+pub use resolved::{ResolveError, ResolvedRecipe};
+pub use schema::{recipe_schema, recipe_schema_text};

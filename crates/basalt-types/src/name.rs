@@ -61,6 +61,11 @@ impl FromStr for ImageName {
 }
 
 impl ImageVersion {
+    /// The version of an image whose recipe gives none: `0.1.0`.
+    pub fn first() -> Self {
+        Self("0.1.0".to_owned())
+    }
+
     /// The regular expression of a version, for the JSON Schema.
     pub const PATTERN: &'static str = "^[A-Za-z0-9][A-Za-z0-9.~^-]{0,63}$";
 

@@ -1,0 +1,113 @@
+//! What no single value can know: contradictions between keys.
+
+use std::collections::BTreeMap;
+
+use super::{Output, Recipe};
+use crate::{
+    diagnostic::{Problem, ProblemKind},
+    words::UnitName,
+    yaml::{Node, Step},
+};
+
+/// Every contradiction of a recipe, with its place in the document it was read from.
+pub(super) fn conflicts(recipe: &Recipe, root: &Node) -> Vec<Problem> {
+    let mut found = Conflicts { root, problems: Vec::new() };
+    found.twice(
+        "packages",
+        None,
+        recipe.packages.iter().map(|package| match package.name() {
+            Some(name) => name.to_string(),
+            None => package.to_string(),
+        }),
+    );
+    found.twice("files", Some("path"), recipe.files.iter().map(|file| file.path.to_string()));
+    found.twice("users", Some("name"), recipe.users.iter().map(|user| user.name.to_string()));
+    let numbered = recipe.users.iter().enumerate().filter_map(|(index, user)| Some((index, user.uid?)));
+    found.twice_at("users", Some("uid"), numbered.map(|(index, uid)| (index, uid.to_string())));
+    found.deselected(recipe);
+    found.units(recipe);
+    found.bootable(recipe);
+    found.problems.sort_by_key(Problem::offset);
+    found.problems
+}
+
+struct Conflicts<'a> {
+    root: &'a Node,
+    problems: Vec<Problem>,
+}
+
+impl Conflicts<'_> {
+    fn add(&mut self, path: &[Step], message: String, help: &str) {
+        let at = self.root.find(path).at;
+        self.problems.push(Problem::new(ProblemKind::Conflict, at, message).help(help));
+    }
+
+    fn twice(&mut self, list: &str, key: Option<&str>, values: impl Iterator<Item = String>) {
+        self.twice_at(list, key, values.enumerate());
+    }
+
+    fn twice_at(&mut self, list: &str, key: Option<&str>, values: impl Iterator<Item = (usize, String)>) {
+        let path = |index: usize| {
+            let item = [Step::Key(list.to_owned()), Step::Index(index)];
+            item.into_iter().chain(key.map(|key| Step::Key(key.to_owned()))).collect::<Vec<_>>()
+        };
+        let mut seen = BTreeMap::new();
+        for (index, value) in values {
+            match seen.get(&value) {
+                Some(first) => {
+                    let first = self.root.find(&path(*first)).at;
+                    let at = self.root.find(&path(index)).at;
+                    let message = format!("`{value}` is in `{list}` twice");
+                    let problem = Problem::new(ProblemKind::Conflict, at, message);
+                    self.problems.push(problem.and("first written here", first));
+                }
+                None => drop(seen.insert(value, index)),
+            }
+        }
+    }
+
+    fn deselected(&mut self, recipe: &Recipe) {
+        for (index, name) in recipe.deselect.iter().enumerate() {
+            if recipe.packages.iter().any(|package| package.name() == Some(name)) {
+                let path = [Step::Key("deselect".to_owned()), Step::Index(index)];
+                self.add(
+                    &path,
+                    format!("`{name}` is in `packages` too"),
+                    "leave it out of one of the two lists",
+                );
+            }
+        }
+    }
+
+    fn units(&mut self, recipe: &Recipe) {
+        let lists: [(&str, &[UnitName]); 3] = [
+            ("enable", &recipe.units.enable),
+            ("disable", &recipe.units.disable),
+            ("mask", &recipe.units.mask),
+        ];
+        let mut seen = BTreeMap::new();
+        for (list, units) in lists {
+            for (index, unit) in units.iter().enumerate() {
+                if let Some(first) = seen.insert(unit, list) {
+                    let path = ["units", list].map(|key| Step::Key(key.to_owned()));
+                    let path: Vec<Step> = path.into_iter().chain([Step::Index(index)]).collect();
+                    let message = format!("`{unit}` is in `units.{first}` and in `units.{list}`");
+                    self.add(&path, message, "a unit is enabled, disabled or masked, once");
+                }
+            }
+        }
+    }
+
+    fn bootable(&mut self, recipe: &Recipe) {
+        let boots = recipe.makes(Output::Disk) || recipe.makes(Output::Uki);
+        if recipe.kernel_package().is_none() && boots {
+            let path = ["kernel", "package"].map(|key| Step::Key(key.to_owned()));
+            let message = "every output here boots, which takes a kernel".to_owned();
+            self.add(&path, message, "name a kernel package or leave `kernel` out");
+        }
+        if recipe.outputs.is_empty() {
+            let path = [Step::Key("outputs".to_owned())];
+            self.add(&path, "nothing would be made".to_owned(), "leave `outputs` out for a bootable disk");
+        }
+    }
+}

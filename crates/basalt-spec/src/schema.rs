@@ -1,0 +1,34 @@
+//! JSON Schemas for editors, from the types that parse.
+
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::{canonical, recipe::Recipe};
+
+/// The JSON Schema (draft 2020-12) of a recipe.
+pub fn recipe_schema() -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Recipe>();
+    let mut value = schema.to_value();
+    if let Value::Object(keys) = &mut value {
+        keys.insert("title".to_owned(), "A recipe of Basalt".into());
+    }
+    value
+}
+
+/// The schema as its file has it: pretty JSON with sorted keys and a newline.
+pub fn recipe_schema_text() -> String {
+    canonical::pretty(&sorted(recipe_schema()))
+}
+
+/// The same value with the keys of every object in byte order.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(entries) => {
+            let mut entries: Vec<_> = entries.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            entries.into_iter().map(|(key, value)| (key, sorted(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
