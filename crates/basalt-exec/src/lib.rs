@@ -6,3 +6,9 @@ pub mod module;
 pub mod mount;
 pub mod reboot;
 pub mod uevent;
+
+pub mod command;
+pub mod files;
+pub mod idmap;
+pub mod sandbox;
+pub mod walk;
