@@ -8,9 +8,11 @@
 
 pub mod bootentry;
 pub mod cmdline;
+pub mod erofs;
 pub mod gpt;
 pub mod modules;
 pub mod tree;
+pub mod verity;
 
 mod io;
 
