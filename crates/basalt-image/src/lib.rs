@@ -1,6 +1,7 @@
 //! From a resolved recipe to a build plan, and from a size to a disk layout.
 
 pub mod difference;
+pub mod initramfs;
 pub mod kernel;
 pub mod layout;
 pub mod plan;
