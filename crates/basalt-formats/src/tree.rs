@@ -6,7 +6,9 @@
 //! Not here: reading a directory of the host (`basalt-exec`), and rules about what a tree should hold
 //! (`basalt-image`).
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, fmt, io, sync::Arc};
+
+use crate::ReadAt;
 
 /// A file name: any bytes except NUL and `/` (POSIX); Linux does not ask for UTF-8.
 pub type FileName = Vec<u8>;
@@ -81,6 +83,8 @@ pub enum Source {
         /// The first byte.
         offset: u64,
     },
+    /// One content behind the other, such as a file whose last part lies elsewhere. Their sizes add up.
+    Parts(Arc<[Content]>),
 }
 
 /// One inode.
@@ -103,6 +107,10 @@ pub trait ReadContent: Sync {
     /// Fills `buffer` with the bytes of `store` from `offset` on; an early end is an error.
     fn read_stored(&self, store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
+
+/// A reader for trees whose stores are these, by number: the images that build steps hand on.
+#[derive(Clone, Copy)]
+pub struct Stores<'a>(pub &'a [&'a dyn ReadAt]);
 
 /// A reader for trees whose files are all in memory.
 #[derive(Clone, Copy, Debug)]
@@ -154,7 +162,11 @@ impl Content {
                 buffer.copy_from_slice(&bytes[start..start + buffer.len()]);
                 Ok(())
             }
-            Source::Stored { store, offset: base } => reader.read_stored(*store, base + offset, buffer),
+            Source::Stored { store, offset: base } => {
+                let from = base.checked_add(offset).ok_or(io::ErrorKind::UnexpectedEof)?;
+                reader.read_stored(*store, from, buffer)
+            }
+            Source::Parts(parts) => read_parts(parts, reader, offset, buffer),
         }
     }
 
@@ -169,9 +181,30 @@ impl Content {
     }
 }
 
+impl ReadContent for Stores<'_> {
+    fn read_stored(&self, store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let found = usize::try_from(store).map_err(io::Error::other).map(|store| self.0.get(store))?;
+        let missing = || io::Error::new(io::ErrorKind::NotFound, format!("there is no store {store}"));
+        found.ok_or_else(missing)?.read_at(offset, buffer)
+    }
+}
+
+impl fmt::Debug for Stores<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|store| store.size())).finish()
+    }
+}
+
 impl ReadContent for NoStores {
     fn read_stored(&self, store: u32, _offset: u64, _buffer: &mut [u8]) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::NotFound, format!("this tree has no store {store}")))
+    }
+}
+
+impl NodeId {
+    /// The place in the arena, below [`Tree::arena_len`]: for tables beside the tree.
+    pub fn index(self) -> usize {
+        self.0 as usize
     }
 }
 
@@ -351,6 +384,25 @@ impl Default for Tree {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Fills `buffer` from the parts that lie behind one another.
+fn read_parts(parts: &[Content], reader: &dyn ReadContent, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+    let mut skip = offset;
+    let mut rest = buffer;
+    for part in parts {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let here = part.size.saturating_sub(skip).min(rest.len() as u64);
+        let (now, later) = rest.split_at_mut(usize::try_from(here).map_err(io::Error::other)?);
+        if !now.is_empty() {
+            part.read_at(reader, skip, now)?;
+        }
+        skip = skip.saturating_sub(part.size);
+        rest = later;
+    }
+    if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn components(path: &str) -> impl DoubleEndedIterator<Item = &[u8]> {

@@ -1,0 +1,35 @@
+//! EROFS, Linux's read-only file system: a tree becomes an image, an image becomes a tree.
+//!
+//! ```text
+//! let layout = Layout::plan(&tree, &options)?;          // pure: every position, and so the image's size
+//! layout.write(&content, &sink)?;                       // one pass, each block once, in parallel
+//! let image = Image::open(&file)?;
+//! let tree = image.tree(0)?;                            // file data stays where it is: Source::Stored
+//! ```
+//!
+//! Guarantees: the same tree and options give the same bytes, whatever the order in its arena; what is written reads
+//! back equal. A hostile image gives an error that names the node; it can't cause a panic, an endless loop or an
+//! allocation beyond a small multiple of the image's size.
+//!
+//! Not here: compressed and chunk-based data (refused with a typed error), several devices, holes (written as zeros),
+//! opening a file.
+//!
+//! Source: Linux `fs/erofs/erofs_fs.h`, `Documentation/filesystems/erofs.rst`; see `docs/formats/erofs.md`.
+
+mod crc32c;
+mod directory;
+mod error;
+mod format;
+mod plan;
+mod read;
+mod survey;
+mod window;
+mod write;
+mod xattr;
+
+pub use directory::DirectoryProblem;
+pub use error::{NodeProblem, PlanError, ReadError, WriteError};
+pub use format::{DataLayout, Superblock, SuperblockError};
+pub use plan::{Layout, Options};
+pub use read::Image;
+pub use xattr::{XattrDamage, XattrProblem};
