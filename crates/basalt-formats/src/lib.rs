@@ -9,6 +9,7 @@
 pub mod bootentry;
 pub mod cmdline;
 pub mod erofs;
+pub mod fat;
 pub mod gpt;
 pub mod modules;
 pub mod tree;
