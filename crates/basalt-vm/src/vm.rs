@@ -245,12 +245,15 @@ impl Running {
         Ok(self.qmp.human(&format!("savevm {name}"))?)
     }
 
-    /// Goes back to what [`Running::save`] saved.
+    /// Goes back to what [`Running::save`] saved. A machine that can't go back runs on.
     ///
     /// # Errors
     /// [`VmError::Qmp`].
     pub fn load(&mut self, name: &str) -> Result<(), VmError> {
-        Ok(self.qmp.human(&format!("loadvm {name}"))?)
+        let loaded = self.qmp.human(&format!("loadvm {name}"));
+        // QEMU stops the guest to load, and leaves it stopped when it can't.
+        self.command("cont")?;
+        Ok(loaded?)
     }
 
     /// Cuts the power: SIGKILL, and waits until the process is gone.
