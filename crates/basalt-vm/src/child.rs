@@ -65,7 +65,8 @@ impl Child {
             command.stdin(stdin);
         }
         let (tell, told) = mpsc::sync_channel(1);
-        let keeper = thread::Builder::new().name("child-keeper".to_owned()).spawn(move || keep(command, &tell))?;
+        let keeper =
+            thread::Builder::new().name("child-keeper".to_owned()).spawn(move || keep(command, &tell))?;
         let started = told.recv().map_err(io::Error::other).flatten();
         match started {
             Ok((pid, pidfd)) => Ok(Self { pidfd, pid, keeper: Some(keeper), status: None, output }),

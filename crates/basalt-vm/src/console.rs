@@ -78,7 +78,10 @@ impl Console {
             }
             let list = || wanted.iter().map(|text| (*text).to_owned()).collect();
             if line.closed {
-                return Err(VmError::ConsoleClosed { wanted: list(), tail: line.transcript.tail(TAIL_LINES) });
+                return Err(VmError::ConsoleClosed {
+                    wanted: list(),
+                    tail: line.transcript.tail(TAIL_LINES),
+                });
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -118,7 +121,10 @@ impl Console {
 
 impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Console").field("log", &self.log).field("cursor", &self.cursor).finish_non_exhaustive()
+        f.debug_struct("Console")
+            .field("log", &self.log)
+            .field("cursor", &self.cursor)
+            .finish_non_exhaustive()
     }
 }
 

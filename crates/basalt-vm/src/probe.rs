@@ -39,12 +39,13 @@ pub(crate) fn probe(qemu: Option<&Path>) -> KvmState {
         return unusable("qemu-system-x86_64 is not installed");
     };
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        return unusable(match error.kind() {
-            io::ErrorKind::NotFound => "there is no /dev/kvm".to_owned(),
-            io::ErrorKind::PermissionDenied => {
-                "no permission to open /dev/kvm (is the user in the group `kvm`?)".to_owned()
-            }
-            _ => format!("/dev/kvm can't be opened: {error}"),
+        let kind = error.kind();
+        return unusable(if kind == io::ErrorKind::NotFound {
+            "there is no /dev/kvm".to_owned()
+        } else if kind == io::ErrorKind::PermissionDenied {
+            "no permission to open /dev/kvm (is the user in the group `kvm`?)".to_owned()
+        } else {
+            format!("/dev/kvm can't be opened: {error}")
         });
     }
     match run_guest(qemu, "kvm", "host") {
@@ -83,7 +84,9 @@ pub(crate) fn run_guest(qemu: &Path, accel: &str, cpu: &str) -> Result<(), Strin
         .map_err(|error| format!("QEMU does not start: {error}"))?;
     match child.wait(DEADLINE) {
         Ok(Some(status)) if status.code() == Some(EXIT_CODE) => Ok(()),
-        Ok(Some(status)) => Err(format!("a test guest ended with {status}: {}", last_line(&child.stderr_tail()))),
+        Ok(Some(status)) => {
+            Err(format!("a test guest ended with {status}: {}", last_line(&child.stderr_tail())))
+        }
         Ok(None) => Err(format!("a test guest did not run within {} s", DEADLINE.as_secs())),
         Err(error) => Err(format!("a test guest can't be watched: {error}")),
     }

@@ -54,8 +54,7 @@ impl Qmp {
     /// # Errors
     /// [`QmpError::Io`] when QEMU says nothing.
     pub(crate) fn negotiate(stream: UnixStream) -> Result<Self, QmpError> {
-        let mut qmp =
-            Self { reader: BufReader::new(stream), events: VecDeque::new(), partial: Vec::new() };
+        let mut qmp = Self { reader: BufReader::new(stream), events: VecDeque::new(), partial: Vec::new() };
         let deadline = Instant::now() + ANSWER;
         while qmp.line("greeting", deadline)?.get("QMP").is_none() {}
         qmp.execute("qmp_capabilities", Value::Null)?;

@@ -1,8 +1,8 @@
 //! The argument vectors as whole values, refusals, and the transcript.
 
 use crate::{
-    Accel, Bus, Disk, DiskFormat, Display, Firmware, Host, HostError, KvmState, Machine, Network,
-    OnReboot, PlanError, Tool, Transcript, Write, plan, plain_text,
+    Accel, Bus, Disk, DiskFormat, Display, Firmware, Host, HostError, KvmState, Machine, Network, OnReboot,
+    PlanError, Tool, Transcript, Write, plain_text, plan,
 };
 use basalt_types::ByteSize;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,8 @@ fn direct_kernel_with_kvm_and_a_window() {
 #[test]
 fn everything_missing_is_named_with_its_packages() {
     let host = Host { qemu: None, swtpm: None, ovmf: None, ..host() };
-    let error = plan(&Machine::uefi("/img/edge.raw"), &host, &[ByteSize::gib(2)], Path::new("/s")).unwrap_err();
+    let error =
+        plan(&Machine::uefi("/img/edge.raw"), &host, &[ByteSize::gib(2)], Path::new("/s")).unwrap_err();
     assert_eq!(error, PlanError::Host(HostError::Missing(vec![Tool::Qemu, Tool::Ovmf, Tool::Swtpm])));
     assert_eq!(
         error.to_string(),
@@ -111,7 +112,8 @@ fn emulation_on_demand_where_kvm_works() {
 
 #[test]
 fn the_probe_runs_guest_code_under_emulation() {
-    let qemu: PathBuf = Host::observe().qemu.clone().expect("qemu-system-x86_64 (apt install qemu-system-x86)");
+    let qemu: PathBuf =
+        Host::observe().qemu.clone().expect("qemu-system-x86_64 (apt install qemu-system-x86)");
     assert_eq!(crate::probe::run_guest(&qemu, "tcg", "qemu64"), Ok(()));
     let refused = crate::probe::run_guest(&qemu, "no-such-accelerator", "qemu64").unwrap_err();
     assert!(refused.contains("no-such-accelerator"), "{refused}");

@@ -75,11 +75,7 @@ impl Transcript {
             (State::String, byte) if byte != 0x07 => State::String,
             (State::StringEscape, byte) if byte != b'\\' => State::String,
             (
-                State::Escape
-                | State::Control
-                | State::String
-                | State::StringEscape
-                | State::Intermediate,
+                State::Escape | State::Control | State::String | State::StringEscape | State::Intermediate,
                 _,
             ) => State::Text,
         }

@@ -1,5 +1,7 @@
 //! The driver against the real QEMU, OVMF and swtpm: firmware alone is guest enough, no operating system is needed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use basalt_types::ByteSize;
 use basalt_vm::{Bus, Disk, Exit, Host, Machine, Vm, VmError, Write};
 use std::{fs, path::Path, time::Duration};
