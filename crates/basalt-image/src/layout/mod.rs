@@ -23,3 +23,6 @@ pub use growth::{Added, DataGrowth, GrowthIds, GrowthNote, GrowthPlan, GrowthRef
 pub use image::{ImageIds, ImagePlan, plan_image, verity_ids};
 pub use role::{PARTIAL_PREFIX, Role, State, System};
 pub use spec::{Content, LayoutRefusal, LayoutSpec};
+
+/// What an image says of itself in `/usr/lib/basalt/image.json`.
+pub type ImageInfo = basalt_spec::ImageInfo<LayoutSpec>;

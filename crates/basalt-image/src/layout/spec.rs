@@ -1,5 +1,5 @@
 use basalt_formats::verity;
-use basalt_spec::{Disk, FileSystem, SlotSize};
+use basalt_spec::{Disk, SlotSize};
 use basalt_types::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +28,6 @@ pub struct LayoutSpec {
     pub recovery: bool,
     /// The least that must be left for `/var`.
     pub data_minimum: ByteSize,
-    /// The file system of `/var`.
-    pub data_file_system: FileSystem,
 }
 
 /// What a release puts on the disk.
@@ -108,7 +106,7 @@ impl LayoutSpec {
     /// # Errors
     /// Every way in which the content does not fit into what was asked for.
     pub fn from_content(content: Content, request: &Disk) -> Result<Self, Vec<LayoutRefusal>> {
-        let Disk { esp, slot, slot_b, recovery, data, data_file_system } = *request;
+        let Disk { esp, slot, slot_b, recovery, data, data_file_system: _ } = *request;
         let mut refusals = out_of_bounds(request);
         let twice = ByteSize::bytes(content.root.get().saturating_mul(2).min(MOST.get()));
         let slot = match slot {
@@ -116,7 +114,7 @@ impl LayoutSpec {
             SlotSize::Fixed(size) => bounded(size),
         };
         let (esp, data_minimum, verity) = (bounded(esp), bounded(data), verity_size(slot));
-        let spec = Self { esp, slot, verity, slot_b, recovery, data_minimum, data_file_system };
+        let spec = Self { esp, slot, verity, slot_b, recovery, data_minimum };
         if spec.slot < content.root {
             refusals.push(LayoutRefusal::RootTooLarge { content: content.root, slot: spec.slot });
         }

@@ -1,5 +1,5 @@
 use basalt_formats::gpt::{EntriesPlace, Partition, Table};
-use basalt_spec::{Disk, FileSystem, SlotSize};
+use basalt_spec::{Disk, SlotSize};
 use basalt_types::{Architecture, ByteSize, Digest, Guid};
 use proptest::prelude::*;
 
@@ -24,7 +24,6 @@ fn small() -> LayoutSpec {
         slot_b: true,
         recovery: true,
         data_minimum: ByteSize::mib(64),
-        data_file_system: FileSystem::Ext4,
     }
 }
 
@@ -56,7 +55,6 @@ fn a_small_root_gets_the_default_sizes() {
         slot_b: true,
         recovery: true,
         data_minimum: ByteSize::gib(1),
-        data_file_system: FileSystem::Ext4,
     };
     assert_eq!(spec, wanted);
     assert_eq!(spec.minimum_disk(), ByteSize::mib(1 + 1024 + 3 * (2048 + 17) + 1024 + 1));
@@ -92,7 +90,7 @@ fn the_spec_travels_as_json() {
     let json = serde_json::to_string(&small()).unwrap();
     assert_eq!(
         json,
-        r#"{"esp":"64MiB","slot":"16MiB","verity":"1MiB","slotB":true,"recovery":true,"dataMinimum":"64MiB","dataFileSystem":"ext4"}"#
+        r#"{"esp":"64MiB","slot":"16MiB","verity":"1MiB","slotB":true,"recovery":true,"dataMinimum":"64MiB"}"#
     );
     assert_eq!(serde_json::from_str::<LayoutSpec>(&json).unwrap(), small());
     assert!(serde_json::from_str::<LayoutSpec>(&json.replace("recovery", "recover")).is_err());

@@ -1,0 +1,1 @@
+//! What the package that carries the node programs holds.

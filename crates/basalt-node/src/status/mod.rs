@@ -1,0 +1,441 @@
+//! What `basalt-agent status` says. [`Status`] is its JSON; [`Status::text`] is what people read.
+//!
+//! Every value that this user may not read, or that is not there, says so in its place: `{"unknown": "needsRoot"}`.
+//! A status is degraded exactly when it has a warning.
+
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use basalt_formats::bootentry::{Assessment, EntryName};
+use basalt_image::layout::{ImageInfo, System};
+use basalt_types::{Architecture, ByteSize, Digest, ImageName, ImageVersion};
+use serde::Serialize;
+
+use crate::{BootFacts, MachineId, boot::to_hex};
+
+/// Everything that was observed. Times are in microseconds.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The image that runs.
+    pub image: ImageInfo,
+    /// How this boot began.
+    pub boot: Fact<BootFacts>,
+    /// Whether the root is verified.
+    pub verification: Fact<Verification>,
+    /// The names of the files in `EFI/Linux` on the ESP, or the one that was booted.
+    pub entries: Fact<Vec<EntryName>>,
+    /// What is mounted on `/var`.
+    pub data: Fact<Data>,
+    /// What systemd says of the machine.
+    pub system: Fact<SystemFacts>,
+    /// When the boot loader started and when it started the kernel, since power-on (`LoaderTimeInitUSec`,
+    /// `LoaderTimeExecUSec` of the Boot Loader Interface).
+    pub loader: Fact<LoaderTimes>,
+    /// The machine's id.
+    pub machine_id: Fact<MachineId>,
+}
+
+/// Something that was observed, or why it was not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Fact<T> {
+    /// The value.
+    Known(T),
+    /// Not the value.
+    Unknown {
+        /// Why not.
+        unknown: Unknown,
+    },
+}
+
+/// Why something is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unknown {
+    /// Only root may read it.
+    NeedsRoot,
+    /// This machine does not have it.
+    Absent,
+    /// It is there and could not be read or understood.
+    Unreadable,
+    /// It is not known yet: the machine is still starting.
+    NotYet,
+}
+
+/// Whether the root is what the boot asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verification {
+    /// dm-verity checks every read against the root hash, and every one was good.
+    Verified,
+    /// dm-verity found a bad block.
+    Corrupted,
+    /// The root is not checked against the root hash of this boot.
+    NotVerified,
+}
+
+/// A mounted data volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Data {
+    /// The device.
+    pub device: String,
+    /// The file system.
+    pub file_system: String,
+    /// How much fits.
+    pub size: ByteSize,
+    /// How much is used.
+    pub used: ByteSize,
+}
+
+/// What systemd says of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemFacts {
+    /// Its state as `systemctl is-system-running` prints it.
+    pub state: String,
+    /// The units that failed.
+    pub failed_units: Vec<String>,
+    /// When everything was started, since the kernel started; none while it is not.
+    #[serde(skip)]
+    pub finished: Option<u64>,
+}
+
+/// When the boot loader started, and when it started the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderTimes {
+    /// `LoaderTimeInitUSec`.
+    pub init: u64,
+    /// `LoaderTimeExecUSec`.
+    pub exec: u64,
+}
+
+/// A machine's status.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Healthy, or degraded when there is a warning.
+    pub health: Health,
+    /// Which image runs.
+    pub image: Image,
+    /// Its root.
+    pub root: Fact<Root>,
+    /// Whether the root is verified.
+    pub verification: Fact<Verification>,
+    /// The boot entry and its counter.
+    pub boot: Fact<BootEntry>,
+    /// What is mounted on `/var`.
+    pub data: Fact<Data>,
+    /// What systemd says.
+    pub system: Fact<SystemFacts>,
+    /// How long each part of the start took, in microseconds.
+    pub start: Start,
+    /// The machine's id.
+    pub machine_id: Fact<MachineId>,
+    /// What is wrong.
+    pub warnings: Vec<Warning>,
+}
+
+/// Whether all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Health {
+    /// Nothing to warn of.
+    Healthy,
+    /// There are warnings.
+    Degraded,
+}
+
+/// Which image runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Its name.
+    pub name: ImageName,
+    /// Its version.
+    pub version: ImageVersion,
+    /// The digest of its resolved recipe.
+    pub id: Digest,
+    /// The processors that it is for.
+    pub architecture: Architecture,
+}
+
+/// The root that was booted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Root {
+    /// The root hash: 64 hex digits.
+    #[serde(serialize_with = "to_hex")]
+    pub hash: Digest,
+    /// Which system it is; none when the partition's label is not ours.
+    pub slot: Option<System>,
+    /// The partition that holds it.
+    pub device: String,
+    /// The partition that holds the hash tree.
+    pub hash_tree: String,
+}
+
+/// The boot entry of the running image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootEntry {
+    /// The file in `EFI/Linux`.
+    pub file: String,
+    /// Whether a boot of it was found good.
+    pub assessment: Tried,
+    /// How often it may still be tried; none when nobody counts any more.
+    pub tries_left: Option<u32>,
+    /// How often it was tried.
+    pub tries_done: Option<u32>,
+}
+
+/// What the boot counter says (UAPI.1, "Boot counting").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tried {
+    /// A boot was found good.
+    Good,
+    /// Not decided: tries are left.
+    Indeterminate,
+    /// All tries are used up.
+    Bad,
+}
+
+/// How long each part of the start took, in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    /// From power-on to the boot loader.
+    pub firmware: Fact<u64>,
+    /// The boot loader.
+    pub loader: Fact<u64>,
+    /// From the kernel's first instruction to `basalt-init`.
+    pub kernel: Fact<u64>,
+    /// `basalt-init`.
+    pub initramfs: Fact<u64>,
+    /// From the hand-over until everything was started.
+    pub userspace: Fact<u64>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "warning")]
+pub enum Warning {
+    /// A block of the root was bad.
+    RootCorrupted,
+    /// The root is not checked.
+    RootNotVerified,
+    /// The boot entry has no try left: the next boot takes another entry.
+    NoTriesLeft {
+        /// The file.
+        file: String,
+    },
+    /// Nothing is mounted on `/var`: what is written there is lost at the next boot, or can't be written.
+    NoData,
+    /// `/var` is nearly full.
+    DataFull {
+        /// How much is left.
+        left: ByteSize,
+    },
+    /// Units failed.
+    FailedUnits {
+        /// Their names.
+        units: Vec<String>,
+    },
+}
+
+/// Below this share of `/var`, and below [`LEFT_ENOUGH`], it is nearly full.
+const LEFT_PERCENT: u64 = 5;
+const LEFT_ENOUGH: ByteSize = ByteSize::gib(4);
+
+impl<T> Fact<T> {
+    /// Not known, for this reason.
+    pub const fn unknown(why: Unknown) -> Self {
+        Self::Unknown { unknown: why }
+    }
+
+    /// The value, if it is known.
+    pub const fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    /// What follows from the value; the reason stays when there is none.
+    pub fn and_then<U>(&self, follow: impl FnOnce(&T) -> Fact<U>) -> Fact<U> {
+        match self {
+            Self::Known(value) => follow(value),
+            Self::Unknown { unknown } => Fact::Unknown { unknown: *unknown },
+        }
+    }
+}
+
+impl Verification {
+    /// From what the target `verity` says of itself (Linux `Documentation/admin-guide/device-mapper/verity.rst`): its
+    /// status, `V` or `C`, and its table, in which the root hash is the ninth parameter.
+    pub fn from_dm(status: &str, table: &str, wanted: &Digest) -> Self {
+        let checks_wanted = table.split_ascii_whitespace().nth(8) == Some(wanted.hex().as_str());
+        match (checks_wanted, status.trim()) {
+            (true, "V") => Self::Verified,
+            (_, "C") => Self::Corrupted,
+            (true | false, _) => Self::NotVerified,
+        }
+    }
+}
+
+impl Status {
+    /// What the facts come to.
+    pub fn new(facts: Facts) -> Self {
+        let Facts { image, boot, verification, entries, data, system, loader, machine_id } = facts;
+        let start = Start::new(&loader, &boot, &system);
+        let entry = entries.and_then(|entries| BootEntry::of(&image, entries));
+        let root = boot.and_then(|boot| Fact::Known(Root::of(boot)));
+        let mut status = Self {
+            health: Health::Healthy,
+            image: Image {
+                name: image.name,
+                version: image.version,
+                id: image.id,
+                architecture: image.architecture,
+            },
+            root,
+            verification,
+            boot: entry,
+            data,
+            system,
+            start,
+            machine_id,
+            warnings: Vec::new(),
+        };
+        status.warnings = status.find_warnings();
+        if !status.warnings.is_empty() {
+            status.health = Health::Degraded;
+        }
+        status
+    }
+
+    fn find_warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        match self.verification {
+            Fact::Known(Verification::Corrupted) => warnings.push(Warning::RootCorrupted),
+            Fact::Known(Verification::NotVerified) => warnings.push(Warning::RootNotVerified),
+            Fact::Known(Verification::Verified) | Fact::Unknown { .. } => (),
+        }
+        if let Some(entry) = self.boot.known().filter(|entry| entry.assessment == Tried::Bad) {
+            warnings.push(Warning::NoTriesLeft { file: entry.file.clone() });
+        }
+        match &self.data {
+            Fact::Known(data) if data.is_nearly_full() => {
+                warnings.push(Warning::DataFull { left: data.left() })
+            }
+            Fact::Unknown { unknown: Unknown::Absent } => warnings.push(Warning::NoData),
+            Fact::Known(_) | Fact::Unknown { .. } => (),
+        }
+        if let Some(system) = self.system.known().filter(|system| !system.failed_units.is_empty()) {
+            warnings.push(Warning::FailedUnits { units: system.failed_units.clone() });
+        }
+        warnings
+    }
+}
+
+impl Data {
+    fn left(&self) -> ByteSize {
+        ByteSize::bytes(self.size.get().saturating_sub(self.used.get()))
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        let share = self.size.get() / 100 * LEFT_PERCENT;
+        self.left() < LEFT_ENOUGH.min(ByteSize::bytes(share))
+    }
+}
+
+impl Root {
+    fn of(boot: &BootFacts) -> Self {
+        Self {
+            hash: boot.root_hash,
+            slot: boot.slot,
+            device: boot.root_device.clone(),
+            hash_tree: boot.verity_device.clone(),
+        }
+    }
+}
+
+impl BootEntry {
+    /// The entry of this image. Without one, the image was started from elsewhere: the network, a kernel option.
+    fn of(image: &ImageInfo, entries: &[EntryName]) -> Fact<Self> {
+        let ours = (&image.name, &image.version);
+        let found = entries
+            .iter()
+            .find(|entry| entry.image().as_ref().is_some_and(|(name, version)| (name, version) == ours));
+        let Some(entry) = found else { return Fact::unknown(Unknown::Absent) };
+        let assessment = match entry.assessment() {
+            Assessment::Good => Tried::Good,
+            Assessment::Indeterminate => Tried::Indeterminate,
+            Assessment::Bad => Tried::Bad,
+        };
+        let tries = entry.tries();
+        Fact::Known(Self {
+            file: entry.to_string(),
+            assessment,
+            tries_left: tries.map(|tries| tries.left),
+            tries_done: tries.map(|tries| tries.done.unwrap_or(0)),
+        })
+    }
+}
+
+impl Start {
+    fn new(loader: &Fact<LoaderTimes>, boot: &Fact<BootFacts>, system: &Fact<SystemFacts>) -> Self {
+        let userspace = boot.and_then(|boot| {
+            system.and_then(|system| match system.finished {
+                Some(finished) => Fact::Known(finished.saturating_sub(boot.init_end_usec)),
+                None => Fact::unknown(Unknown::NotYet),
+            })
+        });
+        Self {
+            firmware: loader.and_then(|times| Fact::Known(times.init)),
+            loader: loader.and_then(|times| Fact::Known(times.exec.saturating_sub(times.init))),
+            kernel: boot.and_then(|boot| Fact::Known(boot.init_start_usec)),
+            initramfs: boot
+                .and_then(|boot| Fact::Known(boot.init_end_usec.saturating_sub(boot.init_start_usec))),
+            userspace,
+        }
+    }
+}
+
+impl Warning {
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::RootCorrupted => {
+                "the disk is failing or was changed: move the work away, write the image again"
+            }
+            Self::RootNotVerified => "reboot with the image's own UKI, which carries `roothash=`",
+            Self::NoTriesLeft { .. } => "`journalctl -b` says why no boot was found good",
+            Self::NoData => "`systemctl status basalt-provision.service var.mount` says why",
+            Self::DataFull { .. } => "`du -xh /var | sort -h | tail` shows what takes the room",
+            Self::FailedUnits { .. } => "`systemctl status` of each of them says why",
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RootCorrupted => f.write_str("a block of the root file system is not what was built"),
+            Self::RootNotVerified => {
+                f.write_str("the root file system is not checked against this boot's root hash")
+            }
+            Self::NoTriesLeft { file } => {
+                write!(f, "{file} has no try left: the next boot takes another entry")
+            }
+            Self::NoData => f.write_str("no data volume is mounted on /var"),
+            Self::DataFull { left } => write!(f, "/var is nearly full: {} left", left.human()),
+            Self::FailedUnits { units } => write!(f, "failed: {}", units.join(", ")),
+        }
+    }
+}
