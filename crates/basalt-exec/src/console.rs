@@ -40,7 +40,9 @@ pub fn log(level: Level, program: &str, text: &str) -> io::Result<()> {
 /// When neither the kernel's log nor `/dev/console` can be written.
 pub fn announce(program: &str, text: &str) -> io::Result<()> {
     let logged = log(Level::Critical, program, text);
-    if logged.is_ok() && console_level()? > Level::Critical as u8 {
+    // Where the level can't be read nobody knows whether the kernel showed it: say it twice rather than never.
+    let shown = console_level().is_ok_and(|level| level > Level::Critical as u8);
+    if logged.is_ok() && shown {
         return Ok(());
     }
     let mut console = OpenOptions::new().write(true).open("/dev/console")?;
