@@ -1,7 +1,11 @@
 //! From a resolved recipe to a build plan, and from a size to a disk layout.
 
+pub mod customise;
 pub mod difference;
+pub mod finalise;
 pub mod initramfs;
 pub mod kernel;
 pub mod layout;
 pub mod plan;
+mod units;
+mod users;

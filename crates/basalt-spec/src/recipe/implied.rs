@@ -33,7 +33,7 @@ impl Recipe {
             (boots, "systemd-boot-efi", "outputs", "the boot loader and the stub of the kernel image"),
             (boots, file_system, "disk.dataFileSystem", "makes the data partition at the first boot"),
             (!utc, "tzdata", "timezone", "the time zone's rules"),
-            (!built_in, "locales", "locale", "the locale's definition"),
+            (!built_in, "locales-all", "locale", "the locale, ready made"),
             (self.keymap.is_some(), "console-setup", "keymap", "the keyboard's map"),
             (self.users.iter().any(|user| user.sudo), "sudo", "users.sudo", "a user may become root"),
         ];
