@@ -84,8 +84,8 @@ impl DosTime {
         let (year, month, day) = civil(seconds / 86_400);
         let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
         Self {
-            date: ((year - 1980) << 9 | month << 5 | day) as u16,
-            time: (hour << 11 | minute << 5 | second / 2) as u16,
+            date: (((year - 1980) << 9) | (month << 5) | day) as u16,
+            time: ((hour << 11) | (minute << 5) | (second / 2)) as u16,
         }
     }
 

@@ -8,8 +8,12 @@ use super::{Attributes, ENTRY_COUNT, ENTRY_SIZE, Partition};
 pub(super) const HEADER_SIZE: u32 = 92;
 pub(super) const SIGNATURE: &[u8; 8] = b"EFI PART";
 const REVISION: u32 = 0x0001_0000;
-/// Bytes of sector 0 before the MBR's partition records: boot code and disk signature, not ours.
-pub(super) const BOOT_CODE: usize = 446;
+/// Bytes of sector 0 before the MBR's partition records.
+const BOOT_CODE: usize = 446;
+
+/// What sector 0 holds before the partition records: boot code and disk signature, which are not ours to lose.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct BootCode([u8; BOOT_CODE]);
 
 /// The fields of a header that differ between tables and copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,20 @@ pub(super) struct Header {
     pub(super) entry_count: u32,
     pub(super) entry_size: u32,
     pub(super) entries_crc: u32,
+}
+
+impl BootCode {
+    pub(super) const NONE: Self = Self([0; BOOT_CODE]);
+
+    pub(super) fn of(sector: &[u8]) -> Self {
+        Self(array_at(sector, 0))
+    }
+}
+
+impl std::fmt::Debug for BootCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if *self == Self::NONE { "BootCode(none)" } else { "BootCode(some)" })
+    }
 }
 
 impl Header {
@@ -119,9 +137,9 @@ pub(super) fn decode_entry(number: u32, entry: &[u8]) -> Result<Option<Partition
 }
 
 /// Sector 0: one record of type 0xEE over the whole disk, or as much as 32 bits count (UEFI 2.10 section 5.2.3).
-pub(super) fn protective_mbr(boot_code: &[u8; BOOT_CODE], sector_size: u32, total_sectors: u64) -> Vec<u8> {
+pub(super) fn protective_mbr(boot_code: &BootCode, sector_size: u32, total_sectors: u64) -> Vec<u8> {
     let mut bytes = vec![0; sector_size as usize];
-    bytes[..BOOT_CODE].copy_from_slice(boot_code);
+    bytes[..BOOT_CODE].copy_from_slice(&boot_code.0);
     let size = u32::try_from(total_sectors.saturating_sub(1)).unwrap_or(u32::MAX);
     bytes[446..454].copy_from_slice(&[0x00, 0x00, 0x02, 0x00, 0xee, 0xff, 0xff, 0xff]);
     bytes[454..458].copy_from_slice(&1u32.to_le_bytes());

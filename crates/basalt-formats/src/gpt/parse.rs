@@ -4,7 +4,7 @@ use std::{io, ops::RangeInclusive};
 
 use super::{
     GptError, Partition, Table,
-    header::{self, BOOT_CODE, Header},
+    header::{self, BootCode, Header},
 };
 use crate::ReadAt;
 
@@ -27,7 +27,7 @@ pub struct Parsed {
     /// The header sector of the backup, when it is one.
     pub(super) backup: Option<Header>,
     /// What sector 0 holds before the partition records.
-    pub(super) boot_code: [u8; BOOT_CODE],
+    pub(super) boot_code: BootCode,
     /// Whether sector 0 is the protective MBR for this size of disk.
     pub(super) mbr_is_current: bool,
 }
@@ -138,8 +138,7 @@ impl Table {
             return Err(GptError::DiskTooSmall(disk.sectors));
         }
         let mbr = disk.read(0, sector_size as usize).map_err(|error| GptError::ReadMbr(error.kind()))?;
-        let mut boot_code = [0; BOOT_CODE];
-        boot_code.copy_from_slice(&mbr[..BOOT_CODE]);
+        let boot_code = BootCode::of(&mbr);
         let mbr_is_current = mbr == header::protective_mbr(&boot_code, sector_size, disk.sectors);
 
         let primary_header = disk.header(1);

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     ENTRY_COUNT, ENTRY_SIZE, EntriesPlace, GptError, Health, Parsed, Table,
-    header::{BOOT_CODE, Header, encode_entries, protective_mbr},
+    header::{BootCode, Header, encode_entries, protective_mbr},
 };
 
 /// Bytes for a place on the disk; offset and length are multiples of the sector size.
@@ -40,7 +40,7 @@ impl Table {
     pub fn image_writes(&self, place: EntriesPlace) -> Result<Vec<Write>, GptError> {
         self.validate()?;
         let entries = encode_entries(&self.partitions);
-        let mbr = protective_mbr(&[0; BOOT_CODE], self.sector_size, self.total_sectors);
+        let mbr = protective_mbr(&BootCode::NONE, self.sector_size, self.total_sectors);
         let [(primary_at, primary), (backup_at, backup)] = [Side::Primary, Side::Backup]
             .map(|side| (self.place_lba(side, place), self.header_sector(side, place, &entries)));
         Ok(vec![

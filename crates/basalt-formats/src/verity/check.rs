@@ -27,6 +27,12 @@ pub enum Corruption {
         /// The blocks that are there.
         found: u64,
     },
+    /// The tree holds digests of more blocks than the superblock counts, so the end of the data would not be seen.
+    #[error("the superblock counts {data_blocks} data blocks, the hash tree has more")]
+    Truncated {
+        /// What the superblock says.
+        data_blocks: u64,
+    },
     /// A block has another digest than the level above says.
     #[error("block {block} of {device} is corrupt")]
     Block {
@@ -87,12 +93,12 @@ pub fn verify(data: &dyn ReadAt, tree: &dyn ReadAt, root: &Digest) -> Result<(),
     for level in levels {
         let count = (level.end - level.start) as usize;
         let blocks = read(tree, Device::Tree, level.start, count)?;
-        if let Some(bad) = first_bad(&hasher, &blocks, &expected) {
+        if let Some(bad) = first_bad(&hasher, &blocks, used(&expected, count, data_blocks)?) {
             return Err(Corruption::Block { device: Device::Tree, block: level.start + bad });
         }
         expected = blocks;
     }
-    let leaves = &expected[..(data_blocks as usize) * DIGEST_SIZE];
+    let leaves = used(&expected, data_blocks as usize, data_blocks)?;
     let tasks = leaves.par_chunks(TASK_BLOCKS * DIGEST_SIZE).enumerate();
     let found = tasks.find_map_first(|(task, digests)| {
         let first = (task * TASK_BLOCKS) as u64;
@@ -104,6 +110,12 @@ pub fn verify(data: &dyn ReadAt, tree: &dyn ReadAt, root: &Digest) -> Result<(),
         Some(Corruption::Block { device: Device::Data, block: first + bad })
     });
     found.map_or(Ok(()), Err)
+}
+
+/// The digests of `count` blocks; those behind them are zeros in every tree of so many data blocks.
+fn used(level: &[u8], count: usize, data_blocks: u64) -> Result<&[u8], Corruption> {
+    let (used, unused) = level.split_at(count * DIGEST_SIZE);
+    if unused.iter().any(|byte| *byte != 0) { Err(Corruption::Truncated { data_blocks }) } else { Ok(used) }
 }
 
 fn first_bad(hasher: &BlockHasher, blocks: &[u8], digests: &[u8]) -> Option<u64> {

@@ -14,8 +14,9 @@ const LENGTH: usize = 512;
 /// Offset of the salt, of 256 bytes.
 const SALT: usize = 88;
 
-/// What block 0 of a hash device says. It is not covered by the root hash; a wrong value makes verification fail, never
-/// succeed.
+/// What block 0 of a hash device says. It is not covered by the root hash. A changed salt makes every block fail; a
+/// changed number of data blocks does too, or makes the device shorter, which [`verify`](super::verify) refuses and the
+/// kernel does not see. No other data gets through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
     /// The id of the hash device.

@@ -89,8 +89,8 @@ proptest! {
 #[test]
 fn levels_follow_the_top_first() {
     assert_eq!(levels(1), []);
-    assert_eq!(levels(2), [1..2]);
-    assert_eq!(levels(128), [1..2]);
+    assert_eq!(levels(2), vec![1..2; 1]);
+    assert_eq!(levels(128), vec![1..2; 1]);
     assert_eq!(levels(129), [1..2, 2..4]);
     assert_eq!(levels(128 * 128 + 1), [1..2, 2..4, 4..133]);
     assert_eq!(hash_tree_size(1 << 30), (1 + 1 + 16 + 2048) * 4096);
@@ -110,6 +110,17 @@ fn holes_are_zeros() {
     let leaves = LeafHashes::new(params(1000)).unwrap();
     leaves.feed_zeros(0, 1000).unwrap();
     assert_eq!(leaves.finish().unwrap(), tree(&vec![0; 1000 * BLOCK_SIZE]));
+}
+
+#[test]
+fn a_superblock_that_hides_the_end_is_refused() {
+    for (blocks, claimed) in [(130, 129), (300, 129), (300, 200), (300, 301), (300, 128), (2, 1)] {
+        let mut data = data(blocks);
+        let HashTree { mut bytes, root } = tree(&data);
+        data.resize(data.len() + BLOCK_SIZE, 0);
+        bytes[72..80].copy_from_slice(&u64::to_le_bytes(claimed));
+        assert!(verify(&data, &bytes, &root).is_err(), "{claimed} of {blocks}");
+    }
 }
 
 #[test]
