@@ -8,11 +8,14 @@
 
 pub mod bootentry;
 pub mod cmdline;
+pub mod cpio;
 pub mod erofs;
 pub mod fat;
 pub mod gpt;
 pub mod modules;
+pub mod pe;
 pub mod tree;
+pub mod uki;
 pub mod verity;
 
 mod io;
