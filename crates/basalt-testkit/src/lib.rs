@@ -1,1 +1,27 @@
-//! For tests only: virtual machines, fakes, local mirrors.
+//! For tests only: a shell on a machine's console, the shared test image, a local mirror, other people's tools.
+//!
+//! ```text
+//! let image = basalt_testkit::test_image();                          built once by `cargo xtask test`
+//! let mut machine = basalt_vm::boot(&Machine::uefi(image.disk()))?;
+//! let mut shell = Shell::login(&mut machine, &image.login(), BOOT)?;
+//! assert_eq!(shell.check("findmnt -no FSTYPE /")?.trim(), "erofs");
+//! ```
+//!
+//! Something that a test needs and that is missing fails the test with the command that provides it; nothing is ever
+//! skipped. Those functions panic, because that is how a test fails, and because this crate is linked into tests and
+//! `xtask` only.
+
+mod fixtures;
+mod http;
+mod mirror;
+mod shell;
+mod trixie;
+
+pub use fixtures::{Login, TestImage, basalt_program, patience, require_tool, run_tool, test_image};
+pub use http::{Fault, StaticServer};
+pub use mirror::CachingMirror;
+pub use shell::{Output, Shell, ShellError};
+pub use trixie::Trixie;
+
+#[cfg(test)]
+mod tests;

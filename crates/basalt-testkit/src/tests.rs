@@ -1,0 +1,88 @@
+//! The fakes are tested like everything else: a test's tool that lies makes every test lie.
+
+use crate::{
+    CachingMirror, Fault, StaticServer,
+    http::{Span, span},
+};
+use std::{fs, io::Read};
+
+fn get(url: &str, range: Option<&str>) -> Result<(u16, Vec<u8>), String> {
+    let mut request = ureq::get(url).config().http_status_as_error(false).build();
+    if let Some(range) = range {
+        request = request.header("Range", range);
+    }
+    let mut response = request.call().map_err(|error| error.to_string())?;
+    let mut body = Vec::new();
+    response.body_mut().as_reader().read_to_end(&mut body).map_err(|error| error.to_string())?;
+    Ok((response.status().as_u16(), body))
+}
+
+fn server() -> (tempfile::TempDir, StaticServer) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("pool")).unwrap();
+    fs::write(folder.path().join("pool/a+b.deb"), b"0123456789").unwrap();
+    let server = StaticServer::serve(folder.path()).unwrap();
+    (folder, server)
+}
+
+#[test]
+fn files_ranges_and_absences() {
+    let (_folder, server) = server();
+    let url = server.url();
+    assert_eq!(get(&format!("{url}/pool/a+b.deb"), None), Ok((200, b"0123456789".to_vec())));
+    assert_eq!(get(&format!("{url}/pool/a%2bb.deb"), Some("bytes=4-")), Ok((206, b"456789".to_vec())));
+    assert_eq!(get(&format!("{url}/pool/a+b.deb"), Some("bytes=10-")), Ok((416, Vec::new())));
+    assert_eq!(get(&format!("{url}/pool/none"), None), Ok((404, Vec::new())));
+    assert_eq!(get(&format!("{url}/%2e%2e/etc/passwd"), None), Ok((404, Vec::new())));
+    assert_eq!(server.requests()[..2], ["GET /pool/a+b.deb", "GET /pool/a+b.deb bytes=4-"]);
+}
+
+#[test]
+fn faults_happen_and_heal() {
+    let (_folder, server) = server();
+    let (path, url) = ("/pool/a+b.deb", format!("{}/pool/a+b.deb", server.url()));
+    server.fault(path, Some(Fault::Absent));
+    assert_eq!(get(&url, None), Ok((404, Vec::new())));
+    server.fault(path, Some(Fault::Broken));
+    assert_eq!(get(&url, None), Ok((500, Vec::new())));
+    server.fault(path, Some(Fault::CutAfter(3)));
+    assert!(get(&url, None).is_err() && get(&url, None).is_err());
+    server.fault(path, Some(Fault::CutOnceAfter(3)));
+    assert!(get(&url, None).is_err());
+    assert_eq!(get(&url, Some("bytes=3-")), Ok((206, b"3456789".to_vec())));
+    server.fault(path, Some(Fault::Corrupt));
+    assert_eq!(get(&url, None).unwrap().1[0], !b'0');
+    server.fault(path, None);
+    assert_eq!(get(&url, None), Ok((200, b"0123456789".to_vec())));
+}
+
+#[test]
+fn spans_follow_the_rfc() {
+    let length = 10;
+    let check =
+        |range, from, to| assert_eq!(span(Some(range), length), Some(Span { from, to, length }), "{range}");
+    check("bytes=0-0", 0, 1);
+    check("bytes=5-", 5, 10);
+    check("bytes=-3", 7, 10);
+    check("bytes=-30", 0, 10);
+    check("bytes=8-100", 8, 10);
+    for refused in ["bytes=10-", "bytes=5-4", "items=0-1", "bytes=a-b", "bytes=-0"] {
+        assert_eq!(span(Some(refused), length), None, "{refused}");
+    }
+    assert_eq!(span(None, length), Some(Span { from: 0, to: 10, length }));
+}
+
+#[test]
+fn a_mirror_fetches_once_and_keeps_nothing_broken() {
+    let (_upstream_folder, upstream) = server();
+    let folder = tempfile::tempdir().unwrap();
+    let mirror = CachingMirror::serve(folder.path(), &upstream.url()).unwrap();
+    let url = format!("{}/pool/a+b.deb", mirror.url());
+    upstream.fault("/pool/a+b.deb", Some(Fault::CutOnceAfter(3)));
+    assert_eq!(get(&url, None), Ok((404, Vec::new())));
+    assert!(!folder.path().join("pool/a+b.deb").exists());
+    for _ in 0..2 {
+        assert_eq!(get(&url, None), Ok((200, b"0123456789".to_vec())));
+    }
+    assert_eq!(upstream.requests().len(), 2);
+}
