@@ -84,6 +84,11 @@ impl Root {
         Ok(Self { directory, shown: path.to_owned(), scope })
     }
 
+    /// A directory that is open already; `shown` is how errors name it.
+    pub fn from_descriptor(directory: OwnedFd, shown: PathBuf, scope: Scope) -> Self {
+        Self { directory, shown, scope }
+    }
+
     /// The descriptor, for operations that are not here.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()

@@ -1,7 +1,9 @@
 //! The door to the host: subprocesses, files, sandbox, block devices, device-mapper, mounts.
 
+pub mod block;
 pub mod console;
 pub mod dm;
+pub mod esp;
 pub mod module;
 pub mod mount;
 pub mod reboot;
