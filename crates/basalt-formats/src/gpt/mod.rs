@@ -21,7 +21,7 @@
 //! | last | backup header |
 //!
 //! Only one place at each end is in use. The other one takes the next table's entries, so that the header sector alone
-//! decides which table is there, and one sector is written whole or not at all.
+//! decides which table is there.
 //!
 //! Not here: choosing where a partition goes (`basalt-image`, `basalt-node`), telling the kernel (`basalt-exec`).
 

@@ -132,6 +132,33 @@ proptest! {
         prop_assert_eq!(parsed.health, Health::Sound);
     }
 
+    /// The disk loses a whole physical sector of 4096 bytes that it was writing to: the other copy decides.
+    #[test]
+    fn a_torn_physical_sector_is_the_old_or_the_new_table(
+        old in any_table(SECTORS),
+        new in any_table(SECTORS),
+        place in any_place(),
+        at: Index,
+        kept in prop::collection::vec(any::<bool>(), 1..80),
+        torn: Index,
+        noise: u8,
+    ) {
+        let mut disk = image(&old, place);
+        let steps = new.update_writes(&Table::parse(&disk, 512).unwrap()).unwrap();
+        prop_assume!(!steps.is_empty());
+        cut(&mut disk, &steps, at, &kept);
+        let groups: Vec<&[Step]> = steps.split(|step| matches!(step, Step::Flush)).collect();
+        if let [Step::Write(write), ..] = groups[at.index(groups.len())] {
+            let sector = write.offset as usize + torn.index(write.bytes.len());
+            disk[sector / 4096 * 4096..][..4096].fill(noise);
+        }
+        let found = Table::parse(&disk, 512).unwrap().table;
+        prop_assert!(found == old || found == new);
+        update(&mut disk, &new);
+        let parsed = Table::parse(&disk, 512).unwrap();
+        prop_assert_eq!((parsed.table, parsed.health), (new, Health::Sound));
+    }
+
     #[test]
     fn a_grown_disk_survives_a_cut_too(
         old in any_table(SECTORS),
@@ -263,8 +290,16 @@ fn an_update_uses_the_other_places_and_flips_one_sector_at_a_time() {
             Step::Flush => None,
         })
         .collect();
-    let wanted =
-        [Some((SECTORS - 65, 32)), Some((34, 32)), None, Some((SECTORS - 1, 1)), None, Some((1, 1)), None];
+    let wanted = [
+        Some((SECTORS - 65, 32)),
+        None,
+        Some((34, 32)),
+        None,
+        Some((SECTORS - 1, 1)),
+        None,
+        Some((1, 1)),
+        None,
+    ];
     assert_eq!(shape, wanted);
 }
 

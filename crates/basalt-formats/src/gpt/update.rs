@@ -54,24 +54,33 @@ impl Table {
 
     /// The steps that bring the disk from what [`Table::parse`] found to this table; none when it is there already.
     ///
-    /// 1. both entry arrays, each into the place that no header names → flush
-    /// 2. backup header (one sector) → flush
-    /// 3. protective MBR if it is not this disk's, primary header (one sector) → flush
+    /// 1. entries into the backup's place that no header names → flush
+    /// 2. entries into the primary's place that no header names → flush
+    /// 3. backup header (one sector) → flush
+    /// 4. protective MBR if it is not this disk's, primary header (one sector) → flush
     ///
     /// # Guarantees
     /// Cut after any write, or with the writes between two flushes in any order or partly lost, as long as a sector is
     /// whole or not written: the disk parses as exactly the old or exactly the new table.
     ///
-    /// * Before 2, no header has changed, and nothing that a header names.
-    /// * Between 2 and 3, the primary is the old one and counts. When it was damaged, the backup decides, and its header
-    ///   is one sector: old before, new after.
-    /// * In 3, the primary header is one sector. The MBR is protective in its old and in its new form: firmware looks at
+    /// * Up to 2, no header has changed, and nothing that a header names.
+    /// * In 3, the primary is the old one and counts. When it was damaged, the backup decides, and its header is one
+    ///   sector: old before, new after.
+    /// * In 4, the primary header is one sector. The MBR is protective in its old and in its new form: firmware looks at
     ///   the type 0xEE and the start only, and Linux only warns about the size.
+    ///
+    /// When both copies were sound, not even whole sectors are needed. The disk may lose the sectors that it was writing,
+    /// and their neighbours in a physical sector of 4096 bytes (512e): each group touches one copy only, so the other
+    /// one decides: the old one up to 3, the new one in 4. (Who reads the table, that is. EDK II asks sector 0 first, which
+    /// on such a disk is the primary header's neighbour: nothing that writes a primary header can spare it that.)
     ///
     /// Firmware reads every such disk: PartitionEntryLBA may be anywhere outside the usable range (UEFI 2.10 section
     /// 5.3.2). EDK II takes a sound primary, else the backup at the last sector, and then repairs the primary with entries
     /// at LBA 2, or the backup with entries at LastUsableLBA + 1: each is one of our places. Linux does the same with
     /// `gpt` on its command line; without it, it does not look for a backup when the primary is damaged.
+    ///
+    /// # Assumptions
+    /// The disk is as it was parsed: parse again before every update, also after one that was cut.
     ///
     /// # Errors
     /// What [`Table::validate`] finds; when the parsed disk has another size; when the arrays in use (another tool's)
@@ -94,6 +103,7 @@ impl Table {
         let [primary_place, backup_place] = [self.free_primary(on_disk)?, self.free_backup(on_disk)?];
         let mut steps = vec![
             Step::Write(self.write(self.place_lba(Side::Backup, backup_place), entries.clone())),
+            Step::Flush,
             Step::Write(self.write(self.place_lba(Side::Primary, primary_place), entries.clone())),
             Step::Flush,
             Step::Write(
