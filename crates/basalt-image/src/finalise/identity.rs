@@ -99,3 +99,21 @@ pub(super) fn units(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Resul
     }
     Ok(())
 }
+
+pub(super) fn package_timers(
+    editor: &mut Editor<'_>,
+    _: &ImageInfo<LayoutSpec>,
+) -> Result<(), FinaliseCause> {
+    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer"] {
+        if has(editor, timer) {
+            editor.link(&format!("/etc/systemd/system/{timer}"), "/dev/null")?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn up_to_date(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {
+    let text = "# This /etc was made with the /usr beside it.\n".to_owned();
+    editor.write("/etc/.updated", text, 0o644)?;
+    Ok(())
+}

@@ -74,7 +74,7 @@ pub struct Rule {
 }
 
 /// All rules in the order in which they apply.
-pub const RULES: [Rule; 14] = [
+pub const RULES: [Rule; 16] = [
     Rule {
         name: "leftovers",
         why: "logs, locks, caches and backups of the build say when it ran, and nothing about the image",
@@ -134,6 +134,16 @@ pub const RULES: [Rule; 14] = [
         name: "units",
         why: "the first boot's services must start whatever presets or the recipe say",
         apply: identity::units,
+    },
+    Rule {
+        name: "package-timers",
+        why: "nothing installs packages on the machine, so timers of apt and dpkg would only fail",
+        apply: identity::package_timers,
+    },
+    Rule {
+        name: "up-to-date",
+        why: "/etc fits /usr by construction; systemd would else rebuild caches in it at each boot (systemd-update-done(8))",
+        apply: identity::up_to_date,
     },
     Rule {
         name: "seed",
