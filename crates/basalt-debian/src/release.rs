@@ -36,6 +36,9 @@ pub struct Release {
     pub architectures: Vec<String>,
     /// `Acquire-By-Hash: yes`: each index is also at `by-hash/SHA256/<hex>` beside it.
     pub by_hash: bool,
+    /// Whether packages for `all` are in indices of their own: `Architectures` has `all`, and there is no
+    /// `No-Support-for-Architecture-all: Packages`.
+    pub separate_all: bool,
     /// `SHA256`: the files below the suite's folder, by path.
     pub files: BTreeMap<String, Listed>,
 }
@@ -84,7 +87,7 @@ impl Release {
     pub fn parse(text: &str) -> Result<Self, ReleaseError> {
         let paragraph = Paragraphs::new(text).next().ok_or(ReleaseError::Missing("Date"))?;
         let mut release = Self::default();
-        let (mut date, mut listed) = (None, false);
+        let (mut date, mut listed, mut merged_all) = (None, false, false);
         for field in paragraph.fields() {
             let field = field?;
             let words = || field.value.split_whitespace();
@@ -99,6 +102,7 @@ impl Release {
                 "Components" => release.components = words().map(last_part).collect(),
                 "Architectures" => release.architectures = words().map(str::to_owned).collect(),
                 "Acquire-By-Hash" => release.by_hash = field.value == "yes",
+                "No-Support-for-Architecture-all" => merged_all = field.value == "Packages",
                 "SHA256" => {
                     listed = true;
                     release.files = field.lines().map(read_entry).collect::<Result<_, _>>()?;
@@ -106,6 +110,7 @@ impl Release {
                 _ => {}
             }
         }
+        release.separate_all = !merged_all && release.architectures.iter().any(|name| name == "all");
         release.date = date.ok_or(ReleaseError::Missing("Date"))?;
         if listed { Ok(release) } else { Err(ReleaseError::Missing("SHA256")) }
     }
