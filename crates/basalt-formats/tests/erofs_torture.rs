@@ -2,6 +2,9 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
     reason = "oracle tests put images on the host's disk and run its tools"
 )]
 

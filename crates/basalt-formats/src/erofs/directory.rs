@@ -24,6 +24,9 @@ pub(super) enum FileType {
     Symlink,
 }
 
+/// A name that is to be written, and its node.
+pub(super) type Listed<'n> = (&'n [u8], NodeId);
+
 /// One entry as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
@@ -73,12 +76,8 @@ pub enum DirectoryProblem {
 }
 
 /// All entries of a directory in the order of the disk, with `.` and `..`.
-pub(super) fn listing<'a>(
-    names: &'a BTreeMap<FileName, NodeId>,
-    own: NodeId,
-    parent: NodeId,
-) -> Vec<(&'a [u8], NodeId)> {
-    let mut entries: Vec<(&[u8], NodeId)> = Vec::with_capacity(names.len() + 2);
+pub(super) fn listing(names: &BTreeMap<FileName, NodeId>, own: NodeId, parent: NodeId) -> Vec<Listed<'_>> {
+    let mut entries: Vec<Listed<'_>> = Vec::with_capacity(names.len() + 2);
     entries.extend(names.iter().map(|(name, id)| (name.as_slice(), *id)));
     for (name, id) in [(b".".as_slice(), own), (b"..".as_slice(), parent)] {
         let place = entries.partition_point(|(other, _)| *other < name);
@@ -88,7 +87,7 @@ pub(super) fn listing<'a>(
 }
 
 /// Bytes of the directory's content, of which all blocks but the last are full.
-pub(super) fn size(listing: &[(&[u8], NodeId)]) -> u64 {
+pub(super) fn size(listing: &[Listed<'_>]) -> u64 {
     let mut blocks = Blocks { rest: listing };
     let mut full = 0;
     let mut last = 0;
@@ -100,7 +99,7 @@ pub(super) fn size(listing: &[(&[u8], NodeId)]) -> u64 {
 }
 
 /// The directory's content; `target` gives a node's number and type.
-pub(super) fn render(listing: &[(&[u8], NodeId)], target: &dyn Fn(NodeId) -> (u64, FileType)) -> Vec<u8> {
+pub(super) fn render(listing: &[Listed<'_>], target: &dyn Fn(NodeId) -> (u64, FileType)) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut blocks = Blocks { rest: listing };
     while let Some((entries, used)) = blocks.next_block() {
@@ -209,12 +208,12 @@ impl FileType {
 
 /// Cuts a listing into blocks.
 struct Blocks<'a, 'n> {
-    rest: &'a [(&'n [u8], NodeId)],
+    rest: &'a [Listed<'n>],
 }
 
 impl<'a, 'n> Blocks<'a, 'n> {
     /// The entries of the next block and the bytes they take.
-    fn next_block(&mut self) -> Option<(&'a [(&'n [u8], NodeId)], usize)> {
+    fn next_block(&mut self) -> Option<(&'a [Listed<'n>], usize)> {
         let mut used = 0;
         let mut count = 0;
         for (name, _) in self.rest {

@@ -25,12 +25,6 @@ pub enum PlanError {
         /// Why.
         source: NodeProblem,
     },
-    /// An attribute that several nodes carry can't be stored.
-    #[error("an attribute that several nodes carry can't be stored")]
-    SharedXattr {
-        /// Why.
-        source: XattrProblem,
-    },
     /// The image would have more blocks than 32 bits can count.
     #[error("the image would take {size} bytes, more than 32 bits can count in blocks of 4096")]
     TooLarge {

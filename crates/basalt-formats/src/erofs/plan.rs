@@ -86,11 +86,11 @@ impl<'a> Layout<'a> {
         }
         let found = survey(tree)?;
         let shared = Shared::collect(found.iter().map(|found| &tree.node(found.id).metadata))
-            .map_err(|problem| PlanError::SharedXattr { source: problem })?;
+            .map_err(|(index, problem)| found[index].refuse(problem.into()))?;
         let mut nodes = Vec::with_capacity(found.len());
         for each in &found {
             let planned = Planned::new(tree, each, &shared, options.epoch);
-            nodes.push(planned.map_err(|problem| PlanError::Node { path: each.text(), source: problem })?);
+            nodes.push(planned.map_err(|problem| each.refuse(problem))?);
         }
         let ends = place(tree, &mut nodes, shared.bytes().len() as u64);
         let blocks = u32::try_from(ends.image / BLOCK).ok().filter(|blocks| *blocks != u32::MAX);

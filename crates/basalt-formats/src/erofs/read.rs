@@ -247,8 +247,12 @@ impl Reader<'_> {
         let nid = located.nid;
         let Extents { blocks, inline } = self.extents(located)?;
         self.spend(nid, located.inode.size)?;
-        let mut bytes = self.windows.bytes(nid, "data", blocks.0, blocks.1)?;
-        bytes.extend(self.windows.bytes(nid, "inline data", inline.0, inline.1)?);
+        let mut bytes = Vec::new();
+        // Other writers leave any address where there are no blocks.
+        let extents = [("data", blocks), ("inline data", inline)];
+        for (what, (offset, length)) in extents.into_iter().filter(|(_, (_, length))| *length > 0) {
+            bytes.extend(self.windows.bytes(nid, what, offset, length)?);
+        }
         Ok(bytes)
     }
 

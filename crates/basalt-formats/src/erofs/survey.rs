@@ -18,9 +18,9 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// The first path that leads here, for people.
-    pub(super) fn text(&self) -> String {
-        path_text(&self.path)
+    /// The error that names this node by its first path.
+    pub(super) fn refuse(&self, source: NodeProblem) -> PlanError {
+        PlanError::Node { path: path_text(&self.path), source }
     }
 }
 

@@ -83,6 +83,9 @@ pub enum XattrDamage {
     Twice,
 }
 
+/// The name and value of an attribute.
+type Key<'a> = (&'a [u8], &'a [u8]);
+
 /// An attribute that fits an entry.
 struct Entry<'a> {
     prefix: u8,
@@ -95,23 +98,29 @@ struct Entry<'a> {
 /// The shared area while it is planned: each entry that at least two inodes carry, and its id.
 #[derive(Debug, Default)]
 pub(super) struct Shared<'a> {
-    ids: BTreeMap<(&'a [u8], &'a [u8]), u32>,
+    ids: BTreeMap<Key<'a>, u32>,
     bytes: Vec<u8>,
 }
 
 impl<'a> Shared<'a> {
     /// Collects what at least two of `nodes` carry, in byte order of name and value.
-    pub(super) fn collect(nodes: impl Iterator<Item = &'a Metadata>) -> Result<Self, XattrProblem> {
-        let mut uses: BTreeMap<(&[u8], &[u8]), usize> = BTreeMap::new();
-        for (name, value) in nodes.flat_map(|metadata| &metadata.xattrs) {
-            *uses.entry((name, value)).or_default() += 1;
+    ///
+    /// # Errors
+    /// The first node whose attributes can't be stored, by its place in `nodes`.
+    pub(super) fn collect(nodes: impl Iterator<Item = &'a Metadata>) -> Result<Self, (usize, XattrProblem)> {
+        let mut uses: BTreeMap<Key<'_>, (usize, Entry<'a>)> = BTreeMap::new();
+        for (index, metadata) in nodes.enumerate() {
+            for (name, value) in &metadata.xattrs {
+                let entry = Entry::new(name, value).map_err(|problem| (index, problem))?;
+                uses.entry((name, value)).or_insert((0, entry)).0 += 1;
+            }
         }
         let mut shared = Self::default();
-        for ((name, value), count) in uses {
-            let id = u32::try_from(shared.bytes.len() / UNIT);
-            if let (true, Ok(id)) = (count >= 2, id) {
-                Entry::new(name, value)?.append_to(&mut shared.bytes);
-                shared.ids.insert((name, value), id);
+        for (key, (count, entry)) in uses {
+            // An id is 32 bits; what does not fit stays inline.
+            if let (2.., Ok(id)) = (count, u32::try_from(shared.bytes.len() / UNIT)) {
+                entry.append_to(&mut shared.bytes);
+                shared.ids.insert(key, id);
             }
         }
         Ok(shared)

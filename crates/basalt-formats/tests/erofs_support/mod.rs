@@ -2,6 +2,9 @@
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
     dead_code,
     unreachable_pub,
     missing_docs,
