@@ -9,7 +9,7 @@ use basalt_image::{
 };
 use basalt_spec::{FileSystem, ImageInfo};
 use basalt_types::{Architecture, ByteSize, Digest, ImageVersion};
-use support::{What, directory, file, link};
+use support::{Bytes, What, directory, file, link};
 
 fn info() -> ImageInfo<LayoutSpec> {
     ImageInfo {
@@ -85,7 +85,7 @@ fn tmpfiles_makes_the_same_var_again() {
     let mut made = support::listing(&made, "/var");
     let wanted = support::listing(&tree, "/usr/share/factory/var");
     let database = made.remove("/lib/dpkg").map(|entry| entry.what);
-    assert_eq!(database, Some(What::Link(b"../../usr/lib/sysimage/dpkg".to_vec())));
+    assert_eq!(database, Some(What::Link(Bytes(b"../../usr/lib/sysimage/dpkg".to_vec()))));
     let differing: Vec<&str> = wanted
         .iter()
         .filter(|(path, wanted)| made.get(*path) != Some(wanted))

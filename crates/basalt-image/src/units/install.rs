@@ -96,6 +96,11 @@ impl Install {
     pub(super) fn links(&self, names: &Names, path: &str) -> Result<Vec<(String, String)>, UnitError> {
         let mut links = Vec::new();
         for alias in self.expanded(&self.alias, names)? {
+            let kind = |name: &str| name.rsplit_once('.').map(|(_, kind)| kind.to_owned());
+            let other = Names::parse(&alias);
+            if other.instance != names.instance || kind(&alias) != kind(&names.full) {
+                return Err(UnitError::Alias { unit: names.full.clone(), alias });
+            }
             // An alias to itself is how some units name their own template; it needs no link.
             if alias != names.full {
                 links.push((alias, path.to_owned()));

@@ -64,6 +64,14 @@ pub enum UnitError {
     /// A unit file of the administrator stands where the mask would be.
     #[error("`{0}` is a file: leave it out of the image instead of masking it")]
     FileInTheWay(String),
+    /// An alias that means another sort of unit.
+    #[error("`{unit}` can't have the alias `{alias}`: both must be of one kind and of one instance")]
+    Alias {
+        /// The unit.
+        unit: String,
+        /// Its alias.
+        alias: String,
+    },
     /// A specifier that only a running system knows.
     #[error("`{value}` in the [Install] section of `{unit}` can't be resolved in an image")]
     Specifier {

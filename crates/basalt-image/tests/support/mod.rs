@@ -25,11 +25,21 @@ pub(crate) struct Entry {
     pub(crate) what: What,
 }
 
+/// Bytes that print as text.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     Directory,
-    File(Vec<u8>),
-    Link(Vec<u8>),
+    File(Bytes),
+    Link(Bytes),
     Other,
 }
 
@@ -121,8 +131,8 @@ pub(crate) fn listing(tree: &Tree, path: &str) -> BTreeMap<String, Entry> {
         let Node { metadata: Metadata { mode, uid, gid, .. }, kind } = tree.node(id).clone();
         let what = match kind {
             Kind::Directory(_) => What::Directory,
-            Kind::File(content) => What::File(content.read(&NoStores).unwrap()),
-            Kind::Symlink(target) => What::Link(target),
+            Kind::File(content) => What::File(Bytes(content.read(&NoStores).unwrap())),
+            Kind::Symlink(target) => What::Link(Bytes(target)),
             Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo | Kind::Socket => What::Other,
         };
         let (mode, uid, gid) = if matches!(what, What::Link(_)) { (0o777, 0, 0) } else { (mode, uid, gid) };
