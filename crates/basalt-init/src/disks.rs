@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use basalt_formats::{ReadAt, gpt::{Parsed, Table}};
+use basalt_formats::{
+    ReadAt,
+    gpt::{Parsed, Table},
+};
 use basalt_types::Guid;
 
 /// Sectors in sysfs have 512 bytes, whatever the disk's have.

@@ -1,1 +1,303 @@
+use std::{collections::BTreeMap, time::Duration};
 
+use basalt_formats::verity::{Salt, Superblock};
+use basalt_types::Guid;
+
+use crate::{
+    choose::{BootSlot, Choice, FoundRoot, choose},
+    disks::{BlockNode, Disk, DiskPartition, loader_partition},
+    error::InitError,
+    plan::{Facts, MachineId, PlanError, Step, plan},
+    report::Story,
+    wanted::{Wanted, reboot_delay},
+};
+
+const HASH: &str = "0123456789abcdef0123456789abcdef" /* root */;
+const TREE: &str = "fedcba9876543210fedcba9876543210" /* its hash tree */;
+
+fn wanted(more: &str) -> Wanted {
+    Wanted::parse(&format!("quiet roothash={HASH}{TREE} gpt {more}\n")).unwrap()
+}
+
+fn node(name: &str, number: &str) -> BlockNode {
+    BlockNode { name: name.into(), number: number.into(), size: 1 << 30 }
+}
+
+fn partition(number: u32, guid: Guid, label: &str, node: BlockNode) -> DiskPartition {
+    DiskPartition { number, guid, label: Some(label.into()), node: Some(node) }
+}
+
+const ESP: Guid = Guid::from_u128(0xe5e5);
+
+/// A disk with an ESP, the wanted root in slot A and its hash tree.
+fn disk(name: &str, esp: Guid, external: bool) -> (String, Disk) {
+    let wanted = wanted("");
+    let partitions = vec![
+        partition(1, esp, "esp", node(&format!("{name}1"), "254:1")),
+        partition(2, wanted.root_partition(), "basalt-a", node(&format!("{name}2"), "254:2")),
+        partition(3, wanted.hash_partition(), "basalt-a-verity", node(&format!("{name}3"), "254:3")),
+    ];
+    (name.to_owned(), Disk { name: name.to_owned(), size: 4 << 30, external, table: Ok(partitions) })
+}
+
+fn change(disk: &mut Disk, index: usize, change: impl Fn(&mut DiskPartition)) {
+    change(&mut disk.table.as_mut().unwrap()[index]);
+}
+
+#[test]
+fn the_command_line_gives_the_root_and_its_partitions() {
+    let wanted =
+        wanted("basalt.device_timeout=5 init=/bin/x usb-storage.quirks=1:2:u modprobe.blacklist=a-b,c");
+    assert_eq!(wanted.root_partition().to_string(), "01234567-89ab-cdef-0123-456789abcdef");
+    assert_eq!(wanted.hash_partition().to_string(), "fedcba98-7654-3210-fedc-ba9876543210");
+    assert_eq!(wanted.device_timeout, Duration::from_secs(5));
+    assert_eq!(wanted.init.as_deref(), Some("/bin/x"));
+    assert!(wanted.module_parameters.contains(&("usb_storage".into(), "quirks=1:2:u".into())));
+    assert_eq!(wanted.blacklist, ["a_b", "c"]);
+}
+
+#[test]
+fn a_wrong_command_line_is_refused_by_name() {
+    let check = |line: &str, message: &str| assert_eq!(Wanted::parse(line).unwrap_err().to_string(), message);
+    check("quiet", "the kernel command line has no roothash=");
+    check("roothash=12", "roothash= is not 64 hex digits");
+    let (one, other) = (format!("{HASH}{TREE}"), format!("{TREE}{HASH}"));
+    check(
+        &format!("roothash={one} roothash={other}"),
+        "the kernel command line has several roothash=, and they differ",
+    );
+    check(
+        &format!("roothash={one} basalt.device_timeout=soon"),
+        "basalt.device_timeout=soon is not a number of seconds",
+    );
+    assert!(Wanted::parse(&format!("roothash={one} roothash={one}")).is_ok());
+}
+
+#[test]
+fn a_failure_stays_readable_for_as_long_as_was_asked() {
+    assert_eq!(reboot_delay("basalt.reboot_delay=3"), Duration::from_secs(3));
+    assert_eq!(reboot_delay("basalt.reboot_delay=x"), Duration::from_secs(10));
+    assert_eq!(reboot_delay(""), Duration::from_secs(10));
+}
+
+fn check_choice(disks: Vec<(String, Disk)>, loader: Option<Guid>, settled: bool, wanted_choice: &str) {
+    let disks: BTreeMap<_, _> = disks.into_iter().collect();
+    let said = match choose(&wanted(""), &disks, loader, settled) {
+        Choice::Use(FoundRoot { disk, passed_over, .. }) => format!("use {disk}, not {passed_over:?}"),
+        Choice::WaitForRoot => "wait".to_owned(),
+        Choice::WaitForBetter => "wait for a better one".to_owned(),
+        Choice::Ambiguous(names) => format!("ambiguous {names:?}"),
+    };
+    assert_eq!(said, wanted_choice);
+}
+
+#[test]
+fn one_disk_inside_the_machine_is_used_at_once() {
+    check_choice(vec![disk("vda", ESP, false)], None, false, "use vda, not []");
+    check_choice(vec![], None, true, "wait");
+}
+
+#[test]
+fn the_disk_of_the_boot_loader_comes_first() {
+    let other = Guid::from_u128(1);
+    let both = || vec![disk("nvme0n1", other, false), disk("sda", ESP, true)];
+    check_choice(both(), Some(ESP), false, r#"use sda, not ["nvme0n1"]"#);
+    check_choice(both(), Some(other), false, r#"use nvme0n1, not ["sda"]"#);
+    // It may still appear; when it does not, what is inside counts.
+    check_choice(vec![disk("vda", other, false)], Some(ESP), false, "wait for a better one");
+    check_choice(vec![disk("vda", other, false)], Some(ESP), true, "use vda, not []");
+}
+
+#[test]
+fn an_external_disk_is_used_when_nothing_else_comes() {
+    check_choice(vec![disk("sda", ESP, true)], None, false, "wait for a better one");
+    check_choice(vec![disk("sda", ESP, true)], None, true, "use sda, not []");
+    check_choice(
+        vec![disk("sda", ESP, true), disk("vda", ESP, false)],
+        None,
+        false,
+        r#"use vda, not ["sda"]"#,
+    );
+    // A copy of the whole disk has the same ESP.
+    check_choice(
+        vec![disk("sda", ESP, true), disk("vda", ESP, false)],
+        Some(ESP),
+        false,
+        r#"use vda, not ["sda"]"#,
+    );
+}
+
+#[test]
+fn disks_that_are_as_good_as_each_other_are_refused() {
+    let two = |external| vec![disk("sda", ESP, external), disk("sdb", ESP, external)];
+    check_choice(two(false), None, false, r#"ambiguous ["sda", "sdb"]"#);
+    check_choice(two(false), Some(ESP), false, r#"ambiguous ["sda", "sdb"]"#);
+    check_choice(two(true), None, true, r#"ambiguous ["sda", "sdb"]"#);
+}
+
+#[test]
+fn an_incomplete_disk_is_no_candidate() {
+    let spoil = |index: usize, by: fn(&mut DiskPartition)| {
+        let (name, mut disk) = disk("vda", ESP, false);
+        change(&mut disk, index, by);
+        check_choice(vec![(name, disk)], None, true, "wait");
+    };
+    spoil(1, |partition| partition.label = Some("PRT#basalt-a".into()));
+    spoil(2, |partition| partition.node = None);
+    spoil(2, |partition| partition.guid = Guid::from_u128(7));
+}
+
+fn facts() -> Facts {
+    let found = FoundRoot {
+        disk: "vda".into(),
+        external: false,
+        root: node("vda2", "254:2"),
+        hash: node("vda3", "254:3"),
+        slot: Some(BootSlot::A),
+        passed_over: Vec::new(),
+    };
+    let salt = Salt::new([0xab, 0xcd]).unwrap();
+    let superblock = Superblock { uuid: Guid::from_u128(0x1234), data_blocks: 100, salt };
+    let machine_id = MachineId::parse(&"5".repeat(32));
+    Facts { found, superblock, machine_id, started: 7, arguments: vec!["--flag".into()] }
+}
+
+#[test]
+fn the_plan_verifies_before_it_mounts_and_hands_over_last() {
+    let steps = plan(&wanted(""), &facts()).unwrap();
+    let said: Vec<String> = steps.iter().map(summary).collect();
+    assert_eq!(
+        said,
+        [
+            format!(
+                "activate root 800 verity 1 254:2 254:3 4096 4096 100 1 sha256 {HASH}{TREE} abcd \
+                 as CRYPT-VERITY-00000000000000000000000000001234-root"
+            ),
+            "check root".to_owned(),
+            "mount erofs /sysroot ".to_owned(),
+            "directory /run/basalt/etc".to_owned(),
+            "directory /run/basalt/etc/upper".to_owned(),
+            "directory /run/basalt/etc/work".to_owned(),
+            "mount overlay /sysroot/etc lowerdir=/sysroot/etc,upperdir=/run/basalt/etc/upper,\
+             workdir=/run/basalt/etc/work"
+                .to_owned(),
+            format!("write /sysroot/etc/machine-id {}", "5".repeat(32)),
+            "move /dev /sysroot/dev".to_owned(),
+            "move /proc /sysroot/proc".to_owned(),
+            "move /sys /sysroot/sys".to_owned(),
+            "move /run /sysroot/run".to_owned(),
+            "record /sysroot/run/basalt/boot.json /dev/vda2 /dev/vda3 /dev/vda".to_owned(),
+            "switch /sysroot".to_owned(),
+            r#"become ["/usr/lib/systemd/systemd", "/sbin/init"] ["--flag"]"#.to_owned(),
+        ]
+    );
+}
+
+fn summary(step: &Step) -> String {
+    match step {
+        Step::Activate(device) => format!(
+            "activate {} {} {} {} as {}",
+            device.name, device.sectors, device.target, device.parameters, device.uuid
+        ),
+        Step::CheckRoot(device) => format!("check {}", device.name),
+        Step::MakeDirectory(path) => format!("directory {}", path.display()),
+        Step::Mount(mount) => format!("mount {} {} {}", mount.kind, mount.target.display(), mount.data),
+        Step::WriteFile { path, content } => format!("write {} {}", path.display(), content.trim_end()),
+        Step::MoveMount { from, to } => format!("move {} {}", from.display(), to.display()),
+        Step::WriteRecord { path, record } => {
+            let (root, hash, disk) = (&record.root_device, &record.verity_device, &record.disk);
+            format!("record {} {root} {hash} {disk}", path.display())
+        }
+        Step::SwitchRoot(path) => format!("switch {}", path.display()),
+        Step::Become { programs, arguments } => format!("become {programs:?} {arguments:?}"),
+    }
+}
+
+#[test]
+fn the_command_line_may_name_another_init() {
+    let steps = plan(&wanted("init=/bin/other"), &Facts { machine_id: None, ..facts() }).unwrap();
+    assert_eq!(summary(steps.last().unwrap()), r#"become ["/bin/other"] ["--flag"]"#);
+    assert!(!steps.iter().any(|step| matches!(step, Step::WriteFile { .. })));
+}
+
+#[test]
+fn partitions_that_are_smaller_than_the_superblock_says_are_refused() {
+    let mut facts = facts();
+    facts.superblock.data_blocks = (1 << 30) / 4096 + 1;
+    let refusal = plan(&wanted(""), &facts).unwrap_err();
+    let need = (1 << 30) + 4096;
+    assert_eq!(refusal, PlanError::TooSmall { device: "vda2".into(), have: 1 << 30, need });
+}
+
+#[test]
+fn the_record_is_what_the_agent_reads() {
+    let steps = plan(&wanted(""), &facts()).unwrap();
+    let is_record = |step: &&Step| matches!(step, Step::WriteRecord { .. });
+    let Some(Step::WriteRecord { record, .. }) = steps.iter().find(is_record) else {
+        panic!("no record in {steps:?}");
+    };
+    let json = serde_json::to_value(record).unwrap();
+    let expected = serde_json::json!({
+        "rootHash": format!("{HASH}{TREE}"),
+        "rootDevice": "/dev/vda2",
+        "verityDevice": "/dev/vda3",
+        "disk": "/dev/vda",
+        "rootPartUuid": "01234567-89ab-cdef-0123-456789abcdef",
+        "slot": "a",
+        "initStartUsec": 7,
+        "initEndUsec": 0,
+    });
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn a_machine_id_is_32_hex_digits_and_not_zero() {
+    assert!(MachineId::parse("0123456789abcdef0123456789abcdef\n").is_some());
+    let zero = "0".repeat(32);
+    for wrong in ["", "0123", "0123456789ABCDEF0123456789abcdef", zero.as_str()] {
+        assert_eq!(MachineId::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn the_boot_loaders_variable_names_its_partition() {
+    let mut variable = vec![6, 0, 0, 0];
+    variable.extend("4E6F2B40-0000-4000-8000-0123456789AB\0".encode_utf16().flat_map(u16::to_le_bytes));
+    assert_eq!(loader_partition(&variable).unwrap().to_string(), "4e6f2b40-0000-4000-8000-0123456789ab");
+    for end in 0..variable.len() - 2 {
+        assert_eq!(loader_partition(&variable[..end]), None);
+    }
+}
+
+#[test]
+fn a_failure_tells_what_was_wanted_and_found() {
+    let (name, mut found) = disk("vda", ESP, false);
+    change(&mut found, 1, |partition| partition.guid = Guid::from_u128(7));
+    change(&mut found, 0, |partition| partition.node = None);
+    let empty = Disk {
+        name: "sdb".into(),
+        size: 8 << 30,
+        external: true,
+        table: Err("no `EFI PART` at sector 1".into()),
+    };
+    let story = Story {
+        wanted: Some(wanted("")),
+        disks: [(name, found), ("sdb".into(), empty)].into(),
+        driver_failures: vec!["the kernel refuses the module x.ko: bad".into()],
+    };
+    let text = story.tell(&InitError::NotFound(Duration::from_secs(60)));
+    assert_eq!(
+        text,
+        "\
+the machine can't start: no disk brought both partitions within 60 s (basalt.device_timeout=)
+wanted  root hash 0123456789abcdef0123456789abcdeffedcba9876543210fedcba9876543210
+wanted  partition 01234567-89ab-cdef-0123-456789abcdef (root) and fedcba98-7654-3210-fedc-ba9876543210 (its hash tree)
+found   sdb, 8 GiB, external: no `EFI PART` at sector 1
+found   vda, 4 GiB
+found     1 00000000-0000-0000-0000-00000000e5e5 esp  (the kernel has no device for it)
+found     2 00000000-0000-0000-0000-000000000007 basalt-a
+found     3 fedcba98-7654-3210-fedc-ba9876543210 basalt-a-verity  <- wanted
+driver  the kernel refuses the module x.ko: bad
+"
+    );
+}

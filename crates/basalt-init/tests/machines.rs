@@ -1,5 +1,15 @@
 //! The initramfs in virtual machines: every kind of disk leads to the root, and every way to go wrong is told.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    missing_docs,
+    reason = "a test fails by panicking and says what it measured"
+)]
+
 mod support;
 
 use basalt_vm::Bus;

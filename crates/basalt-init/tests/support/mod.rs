@@ -1,5 +1,7 @@
 //! A kernel, our initramfs and a tiny verified disk to start in a virtual machine.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::{
     fs::{self, File},
     io,
@@ -169,7 +171,7 @@ fn root_image(folder: &Path) -> Vec<u8> {
     }
     put(&mut tree, "/etc/machine-id", 0o444, b"");
     put(&mut tree, "/data/file", 0o644, &test_data());
-    put(&mut tree, "/sbin/init", 0o755, &fs::read(compile_probe(folder)).unwrap());
+    put(&mut tree, "/sbin/init", 0o755, &fs::read(probe_program(folder)).unwrap());
     let options = Options { uuid: Guid::from_bytes([5; 16]), label: "test".into(), epoch: EPOCH };
     let layout = Layout::plan(&tree, &options).unwrap();
     let image = folder.join("root.erofs");
@@ -189,7 +191,8 @@ impl WriteAt for Sink {
     }
 }
 
-fn compile_probe(folder: &Path) -> PathBuf {
+/// The static program that stands for an image's init.
+pub(crate) fn probe_program(folder: &Path) -> PathBuf {
     let program = folder.join("probe");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/probe.rs");
     // The compiler beside the cargo that built this test.
