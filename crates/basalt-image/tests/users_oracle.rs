@@ -1,4 +1,5 @@
 //! Accounts are those that trixie's useradd(8) makes, and their homes too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -153,7 +153,7 @@ impl Diagnostic for SpecError {
 
 /// The known word that was most likely meant, if any is near.
 ///
-/// Near is: one is the beginning of the other, or at most a third of the letters differ (two for short words).
+/// Near is: one is the beginning of the other, or at most a third of the letters differ (one in a short word).
 pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = found.to_lowercase().replace(['_', '-'], "");
     let distance = |word: &str| {
@@ -164,7 +164,7 @@ pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     known
         .into_iter()
         .map(|word| (distance(word), word))
-        .filter(|(distance, word)| *distance <= (word.len() / 3).max(2) && *distance < word.len())
+        .filter(|(distance, word)| *distance <= (word.len() / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }

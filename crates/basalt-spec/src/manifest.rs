@@ -65,8 +65,10 @@ pub struct Artifact {
     pub file: String,
     /// How many bytes it has, holes included.
     pub size: u64,
-    /// The digest of its bytes, holes read as zeros.
-    pub digest: Digest,
+    /// The digest of its bytes. A disk has none: most of it are holes, and what counts of it is named by the root hash
+    /// and by the digest of the UKI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
 }
 
 /// What a file is.

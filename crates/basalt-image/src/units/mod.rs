@@ -5,9 +5,6 @@
 
 mod install;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeSet;
 
 use basalt_formats::tree::{Kind, TreeError};

@@ -5,9 +5,6 @@
 
 mod table;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use basalt_formats::tree::{Kind, NodeId, TreeError};

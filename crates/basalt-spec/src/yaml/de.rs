@@ -46,11 +46,19 @@ impl ReadError {
         &self.path
     }
 
-    /// The key that is not there, if that is the error.
-    pub(super) fn missing(&self) -> Option<&'static str> {
-        match self.kind {
-            Refusal::Missing(key) => Some(key),
-            Refusal::Value(_) | Refusal::Type(_) | Refusal::UnknownKey(_) | Refusal::UnknownWord(..) => None,
+    /// Whether this may only be the consequence of what was taken out of the document: a required key is missing where
+    /// it stood, or a check of a whole mapping fails that has lost a key.
+    pub(super) fn follows_from(&self, removed: &[Vec<Step>]) -> bool {
+        match &self.kind {
+            Refusal::Missing(key) => {
+                let mut wanted = self.path.clone();
+                wanted.push(Step::Key((*key).to_owned()));
+                removed.contains(&wanted)
+            }
+            Refusal::Value(_) => {
+                removed.iter().any(|path| path.len() > self.path.len() && path.starts_with(&self.path))
+            }
+            Refusal::Type(_) | Refusal::UnknownKey(_) | Refusal::UnknownWord(..) => false,
         }
     }
 

@@ -42,11 +42,7 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<Document<T>, Vec<P
             Ok(_) => break,
             Err(error) => error,
         };
-        let caused = error.missing().is_some_and(|key| {
-            let mut wanted = error.path().to_vec();
-            wanted.push(Step::Key(key.to_owned()));
-            removed.contains(&wanted)
-        });
+        let caused = error.follows_from(&removed);
         let path = error.path().to_vec();
         if !caused {
             problems.push(error.into_problem(&root));
