@@ -1,2 +1,77 @@
-//! The node daemon and command line: the `basalt-agent` program.
-fn main() {}
+//! `basalt-agent`: what runs on a machine. Synchronous, without network; each command is
+//! `observe → plan → execute → report`.
+//!
+//! | command | observes | does |
+//! |---|---|---|
+//! | `status` | everything | nothing |
+//! | `provision` | the boot disk, the ESP | grows the disk, makes `/var`'s file system, keeps the machine's id |
+//! | `identity` | `/var/lib/basalt/ssh` | makes the SSH host keys that are missing |
+//!
+//! Exit codes: 0 done or healthy · 1 `status` has warnings · 2 wrong command line · 3 this machine lacks something or
+//! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote can't be understood.
+//!
+//! Not here: decisions (`basalt-node`), layouts (`basalt-image`), formats (`basalt-formats`), system calls
+//! (`basalt-exec`).
+
+mod commands;
+mod error;
+mod execute;
+mod observe;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::AgentResult;
+
+/// Looks after a machine that runs a Basalt image
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Say which image runs, whether it is verified, and how the machine is; exit code 1 if there are warnings
+    Status {
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give the boot disk what it lacks: other slots, data, a file system; safe to run at every boot
+    Provision {
+        /// Print what would be done, and do nothing
+        #[arg(long)]
+        plan: bool,
+    },
+    /// Make the SSH host keys that are missing
+    Identity {
+        /// Print what would be done, and do nothing
+        #[arg(long)]
+        plan: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    match run(&command) {
+        Ok(code) => code,
+        Err(error) => {
+            report::failure(&error);
+            error.kind.exit_code()
+        }
+    }
+}
+
+fn run(command: &Command) -> AgentResult<ExitCode> {
+    match command {
+        Command::Status { json } => commands::status(*json),
+        Command::Provision { plan: true } => commands::plan_provision(),
+        Command::Provision { plan: false } => commands::provision(),
+        Command::Identity { plan: true } => commands::plan_identity(),
+        Command::Identity { plan: false } => commands::identity(),
+    }
+}

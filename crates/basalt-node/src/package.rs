@@ -1,1 +1,60 @@
-//! What the package that carries the node programs holds.
+//! What the package `basalt-node` puts into an image beside the agent: its units and what they need.
+//!
+//! The factory adds the program and makes a `.deb` of it. The units' `[Install]` sections say what wants them; the image's
+//! finalisation makes the links, in `/usr`.
+
+/// One regular file of the package, owned by root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackageFile {
+    /// Where it goes, without the leading `/`.
+    pub path: String,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Where the agent goes, mode 0755; the units start it there.
+pub const AGENT: &str = "usr/bin/basalt-agent";
+
+const TEXTS: [(&str, &str); 5] = [
+    ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
+    ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
+    ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
+    ("usr/lib/systemd/system/var.mount", include_str!("../units/var.mount")),
+    ("usr/lib/tmpfiles.d/basalt.conf", include_str!("../units/basalt.tmpfiles.conf")),
+];
+
+/// The files of the package but the agent, by path.
+pub fn files() -> Vec<PackageFile> {
+    TEXTS
+        .map(|(path, text)| PackageFile {
+            path: path.to_owned(),
+            mode: 0o644,
+            bytes: text.as_bytes().to_vec(),
+        })
+        .to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_in_order_and_relative() {
+        let files = files();
+        assert!(files.windows(2).all(|pair| pair[0].path < pair[1].path));
+        assert!(files.iter().all(|file| !file.path.starts_with('/') && file.bytes.ends_with(b"\n")));
+    }
+
+    #[test]
+    fn units_start_the_agent_and_leave_the_default_order_on_purpose() {
+        for (path, text) in TEXTS.iter().filter(|(path, _)| path.ends_with(".service")) {
+            let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+            assert!(command.starts_with(&format!("/{AGENT} ")), "{path}: {command}");
+            for line in ["DefaultDependencies=no", "Conflicts=shutdown.target", "[Install]"] {
+                assert!(text.lines().any(|own| own == line), "{path}: {line}");
+            }
+        }
+    }
+}

@@ -124,6 +124,11 @@ pub enum Note {
     },
     /// The machine has no id yet that could be kept.
     NoMachineId,
+    /// The ESP's file system can't be read, so the machine's id is not kept there.
+    EspUnreadable {
+        /// The ESP's number.
+        number: u32,
+    },
     /// No SSH server is installed, so no host key is made.
     NoSshServer,
     /// The host key is there.
@@ -254,6 +259,12 @@ impl fmt::Display for Note {
                 write!(f, "the ESP carries the machine id {stored} and keeps it; this boot has {running}")
             }
             Self::NoMachineId => f.write_str("the machine has no id yet that could be kept"),
+            Self::EspUnreadable { number } => {
+                write!(
+                    f,
+                    "the ESP (partition {number}) can't be read: the machine gets a new id at the next boot"
+                )
+            }
             Self::NoSshServer => f.write_str("no SSH server is installed"),
             Self::HostKeyPresent { kind } => write!(f, "the SSH host key {kind} is there"),
         }

@@ -140,6 +140,7 @@ fn plan_credential(observed: &Observed, table: &Table, plan: &mut NodePlan, refu
         refusals.push(Refusal::Unfinished { disk, number, role: Role::Esp });
     }
     match (observed.machine_id, observed.credential) {
+        (_, Credential::Unreadable) => plan.notes.push(Note::EspUnreadable { number }),
         (None, Credential::Absent | Credential::Malformed | Credential::Present(_)) => {
             plan.notes.push(Note::NoMachineId);
         }

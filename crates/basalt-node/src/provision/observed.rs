@@ -77,6 +77,8 @@ pub enum Credential {
     Malformed,
     /// There is one.
     Present(MachineId),
+    /// The ESP's file system can't be read, so nobody knows; nothing is written over it.
+    Unreadable,
 }
 
 /// The device of a partition: `/dev/vda` and 8 give `/dev/vda8`, `/dev/nvme0n1` and 8 give `/dev/nvme0n1p8` (Linux

@@ -108,10 +108,7 @@ impl Refusal {
 fn growth_hint(disk: &str, reason: &GrowthRefusal) -> String {
     match reason {
         GrowthRefusal::TooSmall { needed, .. } => {
-            format!(
-                "write the image to a disk of {} or more, or ask for smaller sizes in the recipe",
-                needed.human()
-            )
+            format!("write the image to a disk of {needed} or more, or ask for smaller sizes in the recipe")
         }
         GrowthRefusal::InTheWay { number, .. } => {
             format!("if partition {number} is not needed: sgdisk --delete={number} {disk}, and reboot")

@@ -86,9 +86,11 @@ pub struct Data {
     pub device: String,
     /// The file system.
     pub file_system: String,
-    /// How much fits.
+    /// How much fits, in bytes.
+    #[serde(rename = "sizeBytes", serialize_with = "as_number")]
     pub size: ByteSize,
-    /// How much is used.
+    /// How much is used, in bytes.
+    #[serde(rename = "usedBytes", serialize_with = "as_number")]
     pub used: ByteSize,
 }
 
@@ -238,7 +240,8 @@ pub enum Warning {
     NoData,
     /// `/var` is nearly full.
     DataFull {
-        /// How much is left.
+        /// How much is left, in bytes.
+        #[serde(rename = "leftBytes", serialize_with = "as_number")]
         left: ByteSize,
     },
     /// Units failed.
@@ -251,6 +254,11 @@ pub enum Warning {
 /// Below this share of `/var`, and below [`LEFT_ENOUGH`], it is nearly full.
 const LEFT_PERCENT: u64 = 5;
 const LEFT_ENOUGH: ByteSize = ByteSize::gib(4);
+
+/// A program adds and compares sizes; it gets them as numbers.
+fn as_number<S: serde::Serializer>(size: &ByteSize, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(size.get())
+}
 
 impl<T> Fact<T> {
     /// Not known, for this reason.

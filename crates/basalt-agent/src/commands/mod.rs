@@ -1,0 +1,109 @@
+//! One function a command, in which its verbs can be read off.
+
+use std::{path::Path, process::ExitCode};
+
+use basalt_node::{
+    NodePlan, Observed, Refusal,
+    status::{Health, Status},
+};
+
+use crate::{
+    error::{AgentError, AgentResult, Kind, OrFail as _},
+    execute::{self, DiskMedium, SshKeygen, ThisMachine},
+    observe::{self, OpenFor},
+    report::{self, Event},
+};
+
+/// Where the host keys are; the image's sshd is told so.
+const SSH_DIRECTORY: &str = "/var/lib/basalt/ssh";
+
+pub(crate) fn status(json: bool) -> AgentResult<ExitCode> {
+    let facts = observe::status()?;
+    let status = Status::new(facts);
+    if json {
+        let mut text = serde_json::to_vec_pretty(&status).or_fail(Kind::Host)?;
+        text.push(b'\n');
+        report::print(&text)?;
+    } else {
+        report::print(status.text().as_bytes())?;
+    }
+    Ok(match status.health {
+        Health::Healthy => ExitCode::SUCCESS,
+        Health::Degraded => ExitCode::from(1),
+    })
+}
+
+pub(crate) fn plan_provision() -> AgentResult<ExitCode> {
+    let (_disk, observed) = observe::provision(OpenFor::Reading)?;
+    let plan = basalt_node::plan_provision(&observed).map_err(|refusals| refused(&observed, &refusals))?;
+    report::print(plan.to_string().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The disk's lock is held from before the first observation until after the last write, so the plan can't be stale.
+pub(crate) fn provision() -> AgentResult<ExitCode> {
+    let (disk, observed) = observe::provision(OpenFor::Writing)?;
+    let plan = match basalt_node::plan_provision(&observed) {
+        Ok(plan) => plan,
+        Err(refusals) => {
+            report_refusals(&refusals)?;
+            return Err(refused(&observed, &refusals));
+        }
+    };
+    let medium = DiskMedium(disk);
+    let machine = ThisMachine { disk: &medium, device: &observed.disk.device };
+    execute_plan(&plan, |step| execute::step(step, &medium, &machine).or_fail(Kind::Host))
+}
+
+pub(crate) fn plan_identity() -> AgentResult<ExitCode> {
+    let facts = observe::ssh(Path::new(SSH_DIRECTORY))?;
+    report::print(basalt_node::plan_identity(&facts).to_string().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn identity() -> AgentResult<ExitCode> {
+    let facts = observe::ssh(Path::new(SSH_DIRECTORY))?;
+    let plan = basalt_node::plan_identity(&facts);
+    let keygen = SshKeygen { directory: SSH_DIRECTORY.into() };
+    execute_plan(&plan, |step| keygen.execute(step).or_fail(Kind::Host))
+}
+
+fn execute_plan(
+    plan: &NodePlan,
+    execute: impl Fn(&basalt_node::Step) -> AgentResult<()>,
+) -> AgentResult<ExitCode> {
+    report::event(&Event::Planned { plan })?;
+    for step in &plan.steps {
+        report::event(&Event::Started { step })?;
+        execute(step)?;
+    }
+    report::event(&Event::Finished { steps: plan.steps.len() })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn report_refusals(refusals: &[Refusal]) -> AgentResult<()> {
+    for refusal in refusals {
+        let (message, next) = (refusal.to_string(), refusal.hint());
+        report::event(&Event::Refused { refusal, message, next })?;
+    }
+    Ok(())
+}
+
+/// Every refusal in one error.
+#[derive(Debug, thiserror::Error)]
+#[error("{device} is left as it is{}", list(.reasons))]
+struct Refused {
+    device: String,
+    reasons: Vec<String>,
+}
+
+fn list(reasons: &[String]) -> String {
+    reasons.iter().map(|reason| format!("\n  {reason}")).collect()
+}
+
+fn refused(observed: &Observed, refusals: &[Refusal]) -> AgentError {
+    let reasons = refusals.iter().map(ToString::to_string).collect();
+    let error = Refused { device: observed.disk.device.clone(), reasons };
+    let error = AgentError::new(Kind::Refused, error);
+    refusals.iter().fold(error, |error, refusal| error.hint(refusal.hint()))
+}

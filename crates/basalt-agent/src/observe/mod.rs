@@ -1,0 +1,63 @@
+//! Reading facts. Nothing here decides, and nothing writes.
+
+mod efi;
+mod medium;
+mod provision;
+mod ssh;
+mod status;
+
+pub(crate) use medium::Window;
+pub(crate) use provision::{OpenFor, provision};
+pub(crate) use ssh::ssh;
+pub(crate) use status::status;
+
+use std::{fs, io, path::Path};
+
+use basalt_image::layout::ImageInfo;
+use basalt_node::BootFacts;
+
+use crate::error::{AgentError, AgentResult, Kind, OrFail as _};
+
+/// A file that should be there and can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read {path}")]
+struct Unread {
+    path: &'static str,
+    source: io::Error,
+}
+
+/// A file that can't be understood.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} can't be understood")]
+struct Malformed<E: std::error::Error + 'static> {
+    path: &'static str,
+    source: E,
+}
+
+fn read(path: &'static str) -> Result<String, Unread> {
+    fs::read_to_string(path).map_err(|source| Unread { path, source })
+}
+
+fn image() -> AgentResult<ImageInfo> {
+    let path = ImageInfo::PATH;
+    let text = read(path)
+        .map_err(|error| AgentError::new(Kind::Host, error).hint("this is no Basalt image: run it in one"))?;
+    ImageInfo::parse(&text).map_err(|source| Malformed { path, source }).or_fail(Kind::Format)
+}
+
+fn boot() -> AgentResult<BootFacts> {
+    let path = BootFacts::PATH;
+    let text = read(path).map_err(|error| {
+        AgentError::new(Kind::Host, error).hint("basalt-init writes it: boot the image from its disk")
+    })?;
+    serde_json::from_str(&text).map_err(|source| Malformed { path, source }).or_fail(Kind::Format)
+}
+
+/// The text of a file, or none when it is not there.
+fn text_if_present(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
