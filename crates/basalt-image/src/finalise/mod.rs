@@ -74,7 +74,7 @@ pub struct Rule {
 }
 
 /// All rules in the order in which they apply.
-pub const RULES: [Rule; 16] = [
+pub const RULES: [Rule; 17] = [
     Rule {
         name: "leftovers",
         why: "logs, locks, caches and backups of the build say when it ran, and nothing about the image",
@@ -144,6 +144,11 @@ pub const RULES: [Rule; 16] = [
         name: "up-to-date",
         why: "/etc fits /usr by construction; systemd would else rebuild caches in it at each boot (systemd-update-done(8))",
         apply: identity::up_to_date,
+    },
+    Rule {
+        name: "lines-of-links",
+        why: "lines of packages would make directories where links are: what they make below belongs in /var",
+        apply: tmpfiles::follow_links,
     },
     Rule {
         name: "seed",

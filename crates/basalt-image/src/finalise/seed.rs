@@ -20,10 +20,6 @@ const FACTORY: &str = "/usr/share/factory";
 /// Folders of people (homes, `/opt`, `/usr/local` …) are copied once and whole: a file that somebody deleted stays
 /// deleted. The rest is line by line, so that a folder which a later image brings is made on old machines too.
 pub(super) fn seed(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {
-    // systemd's own line would make /home and /srv directories: they are links here.
-    if editor.exists("/usr/lib/tmpfiles.d/home.conf") {
-        editor.link("/etc/tmpfiles.d/home.conf", "/dev/null")?;
-    }
     let known = made_by_packages(editor)?;
     let mut lines = Vec::new();
     collect(editor, &mut lines)?;

@@ -53,6 +53,10 @@ fn tree() -> Tree {
         ("/usr/lib/systemd/system/var.mount", "[Install]\nRequiredBy=local-fs.target\n"),
         ("/usr/lib/systemd/system/apt-daily.timer", "[Install]\nWantedBy=timers.target\n"),
         ("/usr/lib/tmpfiles.d/home.conf", "Q /home 0755 - - -\n"),
+        (
+            "/usr/lib/tmpfiles.d/provision.conf",
+            "# A comment\nd- /root :0700 root :root -\nd- /root/.ssh :0700 root\n",
+        ),
         ("/usr/lib/tmpfiles.d/var.conf", "d /var/log 0755 - - -\nL /var/run - - - - ../run\n"),
         ("/usr/local/bin/tool", "tool"),
         ("/opt/vendor/tool", "tool"),
@@ -106,6 +110,15 @@ fn the_shape_of_an_image() {
 #[test]
 fn the_seed_brings_back_what_var_held() {
     insta::assert_snapshot!(text(&finalised(), "/usr/lib/tmpfiles.d/basalt-var.conf"));
+}
+
+#[test]
+fn lines_of_packages_follow_the_links() {
+    let tree = finalised();
+    assert_eq!(text(&tree, "/etc/tmpfiles.d/home.conf"), "# Q /home 0755 - - -\n");
+    let wanted = "# A comment\n# d- /root :0700 root :root -\nd- /var/roothome/.ssh :0700 root\n";
+    assert_eq!(text(&tree, "/etc/tmpfiles.d/provision.conf"), wanted);
+    assert_eq!(tree.lookup("/etc/tmpfiles.d/var.conf"), None);
 }
 
 #[test]

@@ -4,8 +4,10 @@ use std::{collections::BTreeSet, fmt};
 
 use basalt_formats::tree::Device;
 
-use super::Editor;
-use crate::customise::EditError;
+use basalt_spec::ImageInfo;
+
+use super::{Editor, FinaliseCause, writable::FOLDERS};
+use crate::{customise::EditError, layout::LayoutSpec};
 
 /// One line, with everything it needs and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,38 @@ fn escaped(text: &[u8]) -> String {
         }
     }
     word
+}
+
+/// Puts a copy into `/etc/tmpfiles.d` of each file of a package that has lines for a folder which is a link now: the
+/// link itself is left alone, and what is below it is made where the link leads.
+pub(super) fn follow_links(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {
+    let hidden = editor.names("/etc/tmpfiles.d");
+    let own = |name: &String| name.ends_with(".conf") && !hidden.contains(name);
+    for name in editor.names("/usr/lib/tmpfiles.d").into_iter().filter(own) {
+        let text = editor.text(&format!("/usr/lib/tmpfiles.d/{name}"))?.unwrap_or_default();
+        let followed: String = text.lines().map(|line| followed(line) + "\n").collect();
+        if followed.trim_end() != text.trim_end() {
+            editor.write(&format!("/etc/tmpfiles.d/{name}"), followed, 0o644)?;
+        }
+    }
+    Ok(())
+}
+
+/// A line with its path where the links of [`FOLDERS`] lead, or as a comment when it is about a link itself.
+fn followed(line: &str) -> String {
+    let Some(path) = line.split_whitespace().nth(1).filter(|_| !line.starts_with('#')) else {
+        return line.to_owned();
+    };
+    for (link, place, _) in FOLDERS {
+        match path.strip_prefix(link) {
+            Some("" | "/") => return format!("# {line}"),
+            Some(below) if below.starts_with('/') => {
+                return line.replacen(path, &format!("{place}{below}"), 1);
+            }
+            Some(_) | None => {}
+        }
+    }
+    line.to_owned()
 }
 
 /// The paths that lines of packages make: a second line for one of them would only shadow the first.
