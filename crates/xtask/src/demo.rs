@@ -1,0 +1,111 @@
+//! `cargo xtask demo`: from a checkout to a machine that one can look at.
+
+use basalt_testkit::{Shell, TestImage};
+use basalt_vm::{Exit, Machine};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    dist::{self, Speed},
+    error::{Done, TaskError},
+    paths,
+    report::{Stages, say},
+    setup, tool,
+};
+
+/// Runs the task.
+pub(crate) fn run() -> Done {
+    let out = paths::root().join("out");
+    let mut stages = Stages::default();
+    stages.run("set up the host", setup::run)?;
+    let dist = stages.run("build the programs", dist::run)?;
+    stages.run("build the image", || build_image(&dist, &out, &[]))?;
+    stages.run("boot it", || show(&TestImage::in_folder(&out)))?;
+    stages.report();
+    report_artifacts(&out)
+}
+
+/// `basalt build` of the example into `out`.
+pub(crate) fn build_image(dist: &Path, out: &Path, environment: &[(&str, PathBuf)]) -> Done {
+    let basalt = basalt_exec::command::Program::at(dist.join("bin/basalt"))?;
+    let command = basalt_exec::command::Command::new(&basalt)
+        .directory(paths::root())
+        .timeout(Duration::from_secs(3600))
+        .arg("build")
+        .arg(paths::example_recipe())
+        .arg("-o")
+        .arg(out);
+    let inherited = std::env::vars_os().fold(command, |command, (name, value)| command.env(name, value));
+    tool::watch(environment.iter().fold(inherited, |command, (name, value)| command.env(name, value)))
+}
+
+/// Programs for a test or a demonstration of them, compiled as tests are.
+pub(crate) fn dist_for_tests() -> Done<PathBuf> {
+    dist::build(Speed::Dev)
+}
+
+fn show(image: &TestImage) -> Done {
+    let mut machine = basalt_vm::boot(&Machine::uefi(image.disk()))?;
+    if !machine.is_kvm() {
+        say("emulated, because KVM does not work here: a boot takes minutes instead of seconds");
+    }
+    let login = image.login();
+    let mut shell = Shell::login(&mut machine, &login)?;
+    let status = shell.check("sudo basalt-agent status")?;
+    shell.type_line("sudo systemctl poweroff")?;
+    let ended = machine.wait_exit(Duration::from_secs(300))?;
+    say(last_screen(&machine.console()?.text(), &login.user));
+    say(format!("{}$ sudo basalt-agent status\n{status}", login.user));
+    match ended {
+        Exit::Clean => Ok(()),
+        Exit::Broken(status) => Err(TaskError::Broken(format!("the machine ended with {status}"))),
+    }
+}
+
+/// What a person at the console saw: the banner before the login prompt, and what greeted the login.
+fn last_screen(console: &str, user: &str) -> String {
+    let Some(prompt) = console.find("login: ") else { return String::new() };
+    let before: Vec<&str> = console[..prompt].lines().rev().take(8).collect();
+    let banner = before.into_iter().rev().collect::<Vec<_>>().join("\n");
+    let after = console[prompt..].split(&format!("{user}@")).next().unwrap_or_default();
+    format!("{banner}{after}")
+}
+
+fn report_artifacts(out: &Path) -> Done {
+    say(format!("\nartifacts in {}:", out.display()));
+    let entries = fs::read_dir(out).map_err(TaskError::io("list", out))?;
+    for entry in entries {
+        let entry = entry.map_err(TaskError::io("list", out))?;
+        let size = entry.metadata().map_err(TaskError::io("measure", entry.path()))?.len();
+        say(format!("  {:<32}{:>10.1} MiB", entry.file_name().display(), mib(size)));
+    }
+    say("boot it yourself: target/dist/bin/basalt run out/edge.raw --headless");
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss, reason = "one decimal of a size for people")]
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_screen;
+
+    #[test]
+    fn the_screen_is_the_banner_and_the_greeting() {
+        let console =
+            "noise\n\n\n\n\n\n\nBasalt edge\n\nedge login: admin\nPassword: \nWelcome\nadmin@edge:~$ stty";
+        assert_eq!(
+            last_screen(console, "admin"),
+            "\n\n\n\n\n\nBasalt edge\n\nedge login: admin\nPassword: \nWelcome\n".replacen(
+                "\n\n\n\n\n\n",
+                "\n\n\n\n\n",
+                1
+            )
+        );
+    }
+}

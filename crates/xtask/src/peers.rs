@@ -1,0 +1,81 @@
+//! Other people's tools, from Debian trixie: a tree under `target/peers/trixie`, and a mirror that keeps what it fetched.
+
+use basalt_testkit::CachingMirror;
+use std::{env, fs, path::Path, path::PathBuf};
+
+use crate::{
+    error::{Done, TaskError},
+    paths,
+    report::say,
+    tool,
+};
+
+/// Oracles and peers that are newer than Debian 12's, and what they need to run.
+const PACKAGES: [&str; 22] = [
+    "apt",
+    "ca-certificates",
+    "cpio",
+    "cryptsetup-bin",
+    "debian-archive-keyring",
+    "dosfstools",
+    "e2fsprogs",
+    "erofs-utils",
+    "fdisk",
+    "gdisk",
+    "initramfs-tools",
+    "mkosi",
+    "mmdebstrap",
+    "mtools",
+    "sbsigntool",
+    "systemd-boot-efi",
+    "systemd-boot-tools",
+    "systemd-container",
+    "systemd-repart",
+    "systemd-ukify",
+    "xz-utils",
+    "zstd",
+];
+
+/// The upstream mirror that serves trixie, from the environment or the host's apt.
+pub(crate) fn upstream() -> Done<String> {
+    let facts = basalt_fetch::mirror::observe(Path::new("/"), &|name| env::var(name).ok())?;
+    Ok(basalt_fetch::mirror::choose(&facts, None, "trixie")?.url)
+}
+
+/// A local mirror that keeps what it fetched below `target/peers/mirror`.
+pub(crate) fn mirror() -> Done<CachingMirror> {
+    let folder = paths::peers().join("mirror");
+    CachingMirror::serve(&folder, &upstream()?).map_err(TaskError::io("serve", folder))
+}
+
+/// The tree with the tools: the one that `BASALT_TRIXIE_TREE` names, or ours, made when it is missing or made of another
+/// list of packages.
+pub(crate) fn tree() -> Done<PathBuf> {
+    if let Some(given) = env::var_os("BASALT_TRIXIE_TREE") {
+        return Ok(PathBuf::from(given));
+    }
+    let (tree, stamp) = (paths::peers().join("trixie"), paths::peers().join("trixie.packages"));
+    let wanted = PACKAGES.join("\n");
+    if tree.is_dir() && fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(tree);
+    }
+    if !tool::is_root() {
+        return Err(TaskError::Broken(
+            "the tree with newer tools is made as root: run `sudo cargo xtask test` once, or set BASALT_TRIXIE_TREE"
+                .to_owned(),
+        ));
+    }
+    say(format!("peers: making {}", tree.display()));
+    tool::remove_folder(&tree)?;
+    tool::create_folder(&paths::peers())?;
+    // --mode=root: the host may forbid user namespaces, which is what some of our own tests are about.
+    let command = tool::plan("mmdebstrap", "mmdebstrap")?
+        .args(["--quiet", "--mode=root", "--variant=apt", "--skip=cleanup/tmp"])
+        .arg(format!("--include={}", PACKAGES.join(",")))
+        .arg("trixie")
+        .arg(&tree)
+        .arg(format!("deb {} trixie main", upstream()?));
+    tool::watch(command)?;
+    fs::write(&stamp, wanted).map_err(TaskError::io("write", &stamp))?;
+    Ok(tree)
+}

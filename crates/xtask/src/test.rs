@@ -1,0 +1,62 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+//!
+//! The order is by how fast a mistake shows. Everything that is compiled is compiled in the dev profile: dependencies are
+//! compiled once for the tests and for the `basalt` that builds the image which the tests boot.
+
+use std::{path::PathBuf, thread};
+
+use crate::{
+    demo,
+    error::{Done, TaskError},
+    paths, peers,
+    report::Stages,
+    setup, tidy, tool,
+};
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// Runs the task.
+pub(crate) fn run(arguments: &Arguments) -> Done {
+    let mut stages = Stages::default();
+    stages.run("set up the host", setup::run)?;
+    // Fetching and unpacking the tree waits for the network and the disk while cargo keeps the processors busy.
+    let tree = thread::spawn(peers::tree);
+    stages.run("formatting", || tool::watch(tool::cargo(["fmt", "--all", "--check"])?))?;
+    stages.run("tidy", tidy::run)?;
+    stages.run("clippy", clippy)?;
+    let dist = stages.run("build the programs", demo::dist_for_tests)?;
+    let image = paths::target().join("test-image");
+    let cache = paths::target().join("test-cache");
+    stages.run("build the image", || demo::build_image(&dist, &image, &[("BASALT_CACHE", cache)]))?;
+    let tree = stages.run("wait for the trixie tree", || {
+        tree.join().map_err(|_panic| TaskError::Broken("making the trixie tree panicked".to_owned()))?
+    })?;
+    let environment = [
+        ("BASALT_TRIXIE_TREE", tree),
+        ("BASALT_DIST", dist.clone()),
+        ("BASALT_NODE_DIR", dist.join("lib/basalt")),
+        ("BASALT_TEST_IMAGE", image),
+    ];
+    stages.run("tests", || tests(arguments, &environment))?;
+    stages.report();
+    Ok(())
+}
+
+fn clippy() -> Done {
+    tool::watch(tool::cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
+}
+
+fn tests(arguments: &Arguments, environment: &[(&str, PathBuf)]) -> Done {
+    let mut cargo = tool::cargo(["test", "--workspace", "--no-fail-fast"])?;
+    if let Some(filter) = &arguments.filter {
+        cargo = cargo.arg(filter);
+    }
+    // Two machines at a time: an emulated one keeps a processor and 1.5 GiB busy.
+    cargo = cargo.env("RUST_TEST_THREADS", "2").env("INSTA_UPDATE", "no");
+    tool::watch(environment.iter().fold(cargo, |cargo, (name, value)| cargo.env(name, value)))
+}
