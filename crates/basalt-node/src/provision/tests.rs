@@ -212,7 +212,7 @@ fn refusals_name_the_object_and_the_next_step() {
         |observed| observed.image.layout.slot = ByteSize::gib(1),
         &[
             "/dev/vda can't be divided as the image wants: the disk has 512 MiB and the layout needs 2.1 GiB at least → \
-           write the image to a disk of NEEDED or more, or ask for smaller sizes in the recipe",
+           write the image to a disk of 2197MiB or more, or ask for smaller sizes in the recipe",
         ],
     );
     refused(

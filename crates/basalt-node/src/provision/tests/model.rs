@@ -1,7 +1,6 @@
 //! A disk with a write cache that loses its power.
 
 use std::{
-    cell::Cell,
     collections::BTreeMap,
     io,
     sync::{Mutex, MutexGuard},
@@ -108,15 +107,14 @@ impl ReadAt for ModelDisk {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        assert!(offset.is_multiple_of(SECTOR as u64), "whole sectors only");
         let state = self.state();
-        let scratch = Cell::new([0; SECTOR]);
-        for (index, byte) in (offset..).zip(buffer.iter_mut()) {
-            let (sector, within) = (index / SECTOR as u64, (index % SECTOR as u64) as usize);
-            if within == 0 || index == offset {
-                let cached = state.cached.iter().rev().find(|(at, _)| *at == sector).map(|(_, bytes)| *bytes);
-                scratch.set(cached.or_else(|| state.flushed.get(&sector).copied()).unwrap_or([0; SECTOR]));
+        for (sector, chunk) in (offset / SECTOR as u64..).zip(buffer.chunks_mut(SECTOR)) {
+            let cached = state.cached.iter().rev().find(|(at, _)| *at == sector).map(|(_, bytes)| bytes);
+            match cached.or_else(|| state.flushed.get(&sector)) {
+                Some(bytes) => chunk.copy_from_slice(&bytes[..chunk.len()]),
+                None => chunk.fill(0),
             }
-            *byte = scratch.get()[within];
         }
         Ok(())
     }
