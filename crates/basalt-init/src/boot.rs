@@ -107,7 +107,10 @@ fn look_until_found(search: &mut Search<'_>) -> Result<FoundRoot, InitError> {
             learn(search, &heard)?;
             settled = false;
         }
-        let better = match choose(search.wanted, &search.story.disks, search.loader, settled) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        // At the end of patience the best that is there counts as settled, however lively the machine is.
+        let settled_now = settled || left.is_zero();
+        let better = match choose(search.wanted, &search.story.disks, search.loader, settled_now) {
             Choice::Use(found) => return Ok(found),
             Choice::Ambiguous(names) => return Err(InitError::Ambiguous(names)),
             Choice::WaitForRoot => None,
@@ -116,7 +119,6 @@ fn look_until_found(search: &mut Search<'_>) -> Result<FoundRoot, InitError> {
         if search.drivers.allow_late()? {
             continue;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(InitError::NotFound(search.wanted.device_timeout));
         }

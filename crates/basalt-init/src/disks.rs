@@ -99,13 +99,16 @@ fn device_path(name: &str) -> PathBuf {
     Path::new("/dev").join(name.replace('!', "/"))
 }
 
-/// What the kernel made of the partition table: place and node, by number.
-struct KernelPartition {
-    start: u64,
-    node: BlockNode,
+/// What the kernel made of one entry of the partition table.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KernelPartition {
+    /// Its first byte.
+    pub(crate) start: u64,
+    pub(crate) node: BlockNode,
 }
 
-fn kernel_partitions(directory: &Path, disk: &str) -> BTreeMap<u64, KernelPartition> {
+/// The kernel's partitions of the disk whose sysfs directory this is, by number.
+pub(crate) fn kernel_partitions(directory: &Path, disk: &str) -> BTreeMap<u64, KernelPartition> {
     let Ok(entries) = fs::read_dir(directory) else { return BTreeMap::new() };
     let names = entries.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
     let found = names.filter(|name| name.starts_with(disk)).filter_map(|name| {

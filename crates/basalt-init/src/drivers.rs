@@ -122,7 +122,7 @@ impl<'a> Drivers<'a> {
     }
 
     /// The directories below `/sys/bus` whose devices the index has drivers for.
-    fn buses(&self) -> BTreeSet<&'a str> {
+    pub(crate) fn buses(&self) -> BTreeSet<&'a str> {
         let aliases = self.index.modules.iter().flat_map(|module| &module.aliases);
         let buses = aliases.filter_map(|alias| alias.split_once(':')).map(|(bus, _)| bus);
         buses
@@ -170,7 +170,7 @@ impl<'a> Drivers<'a> {
 }
 
 /// The `modalias` of every device on these buses, and of the processors.
-fn modaliases(sys: &Path, buses: &BTreeSet<&str>) -> Result<Vec<String>, DriverError> {
+pub(crate) fn modaliases(sys: &Path, buses: &BTreeSet<&str>) -> Result<Vec<String>, DriverError> {
     let mut found = Vec::new();
     // Processors share one.
     found.extend(fs::read_to_string(sys.join("devices/system/cpu/modalias")).ok());

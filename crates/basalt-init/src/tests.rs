@@ -1,11 +1,17 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use basalt_formats::verity::{Salt, Superblock};
+use basalt_formats::{
+    modules::ModuleIndex,
+    verity::{Salt, Superblock},
+};
 use basalt_types::Guid;
 
 use crate::{
     choose::{BootSlot, Choice, FoundRoot, choose},
-    disks::{BlockNode, Disk, DiskPartition, loader_partition},
+    disks::{
+        BlockNode, Disk, DiskPartition, KernelPartition, kernel_partitions, loader_partition, observe_one,
+    },
+    drivers::{Drivers, modaliases},
     error::InitError,
     plan::{Facts, MachineId, PlanError, Step, plan},
     report::Story,
@@ -300,4 +306,62 @@ found     3 fedcba98-7654-3210-fedc-ba9876543210 basalt-a-verity  <- wanted
 driver  the kernel refuses the module x.ko: bad
 "
     );
+}
+
+fn write(sys: &Path, path: &str, text: &str) {
+    let path = sys.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("{text}\n")).unwrap();
+}
+
+#[test]
+fn the_kernels_partitions_are_found_by_number() {
+    let sys = tempfile::tempdir().unwrap();
+    for (name, value) in [("partition", "2"), ("start", "2048"), ("size", "16"), ("dev", "259:3")] {
+        write(sys.path(), &format!("class/block/nvme0n1/nvme0n1p2/{name}"), value);
+    }
+    write(sys.path(), "class/block/nvme0n1/queue/logical_block_size", "4096");
+    let node = BlockNode { name: "nvme0n1p2".into(), number: "259:3".into(), size: 16 * 512 };
+    let expected = BTreeMap::from([(2, KernelPartition { start: 2048 * 512, node })]);
+    assert_eq!(kernel_partitions(&sys.path().join("class/block/nvme0n1"), "nvme0n1"), expected);
+}
+
+#[test]
+fn partitions_loops_and_empty_readers_are_no_disks() {
+    let sys = tempfile::tempdir().unwrap();
+    write(sys.path(), "class/block/loop0/size", "8");
+    write(sys.path(), "class/block/sdb/size", "0");
+    write(sys.path(), "class/block/sda1/size", "8");
+    write(sys.path(), "class/block/sda1/partition", "1");
+    for name in ["loop0", "sdb", "sda1", "gone"] {
+        assert_eq!(observe_one(sys.path(), name), None, "{name}");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_be_opened_is_told_with_the_reason() {
+    let sys = tempfile::tempdir().unwrap();
+    write(sys.path(), "class/block/no-such-disk/size", "2048");
+    write(sys.path(), "class/block/no-such-disk/removable", "1");
+    let disk = observe_one(sys.path(), "no-such-disk").unwrap();
+    assert!(disk.external);
+    assert_eq!(disk.size, 1 << 20);
+    assert!(disk.table.unwrap_err().starts_with("can't be read: "));
+}
+
+#[test]
+fn only_buses_with_a_driver_are_looked_at() {
+    let sys = tempfile::tempdir().unwrap();
+    write(sys.path(), "bus/virtio/devices/virtio0/modalias", "virtio:d00000002v00001AF4");
+    write(sys.path(), "bus/memory/devices/memory0/modalias", "memory:x");
+    write(sys.path(), "devices/system/cpu/modalias", "cpu:type:x86");
+    fs::create_dir_all(sys.path().join("bus/virtio/devices/virtio1")).unwrap();
+    let index: ModuleIndex =
+        "basalt-modules 1 x\nmodule a.ko\nalias virtio:d2v*\nalias acpi*:A:*\nalias of:N*\nalias usb:v*"
+            .parse()
+            .unwrap();
+    let wanted = wanted("");
+    let buses = Drivers::new(&index, &wanted).buses();
+    assert_eq!(buses, ["acpi", "platform", "usb", "virtio"].into());
+    assert_eq!(modaliases(sys.path(), &buses).unwrap(), ["cpu:type:x86", "virtio:d00000002v00001AF4"]);
 }
