@@ -1,5 +1,11 @@
 //! The archive against `bsdtar`, against our own reader, and its negatives.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the oracle is a tool of the host")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests may panic, and the oracle is a tool of the host"
+)]
 
 use std::{
     io::Write,

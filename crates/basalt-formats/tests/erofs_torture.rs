@@ -12,7 +12,7 @@ mod erofs_support;
 
 use std::collections::BTreeMap;
 
-use basalt_formats::tree::{Content, Device, Kind, Source, Tree};
+use basalt_formats::tree::{Content, Device, Kind, NodeId, Source, Tree};
 use erofs_support::*;
 
 /// All kinds of nodes at all sizes that matter.
@@ -35,6 +35,14 @@ fn torture() -> Tree {
     ] {
         tree.insert(&format!("/kinds/{name}"), node(0o777, kind)).unwrap();
     }
+    add_files(&mut tree);
+    add_names(&mut tree, kinds);
+    add_xattrs(&mut tree);
+    tree
+}
+
+/// Files of every size where the layout changes, with every odd mode, owner and time.
+fn add_files(tree: &mut Tree) {
     for size in [
         0,
         1,
@@ -77,6 +85,10 @@ fn torture() -> Tree {
         (file.metadata.mtime, file.metadata.mtime_nanos) = (mtime, nanos);
         tree.insert(&format!("/times/{name}"), file).unwrap();
     }
+}
+
+/// Names of all bytes and lengths, hard links, empty and deep directories.
+fn add_names(tree: &mut Tree, kinds: NodeId) {
     for name in [
         &b"!before-dot"[..],
         b"-",
@@ -99,15 +111,16 @@ fn torture() -> Tree {
     tree.link(kinds, b"fifo-too", tree.lookup("/kinds/fifo").unwrap()).unwrap();
     tree.insert("/empty", directory()).unwrap();
     tree.make_directories(&"/d".repeat(200)).unwrap();
-    add_xattrs(&mut tree);
-    tree
 }
+
+/// A file's name and its attributes.
+type Case<'a> = (&'a str, &'a [(&'a str, &'a [u8])]);
 
 fn add_xattrs(tree: &mut Tree) {
     let big = vec![7; 60_000];
     let label = b"system_u:object_r:bin_t:s0\0".as_slice();
     let (acl, capability) = (acl(), capability());
-    let cases: [(&str, &[(&str, &[u8])]); 7] = [
+    let cases: [Case<'_>; 7] = [
         ("one", &[("user.note", b"value")]),
         ("acl", &[("system.posix_acl_access", &acl)]),
         ("capability", &[("security.capability", &capability), ("security.selinux", label)]),

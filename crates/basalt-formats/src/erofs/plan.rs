@@ -269,7 +269,7 @@ fn slot_at(cursor: u64, size: u64) -> u64 {
     if inside == 0 || inside + size <= BLOCK { place } else { place.next_multiple_of(BLOCK) }
 }
 
-/// Rounds the end of the metadata up to a power of two that costs at most a sixteenth of it.
+/// Rounds the end of the metadata up to a multiple of a power of two that is less than an eighth of it (but a block).
 fn data_start(metadata_end: u64) -> u64 {
     let unit = (metadata_end / 16).next_power_of_two().clamp(BLOCK, 1 << 20);
     metadata_end.next_multiple_of(unit)
