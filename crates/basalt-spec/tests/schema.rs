@@ -38,3 +38,19 @@ fn every_key_has_a_description_and_unknown_keys_are_refused() {
     assert_eq!(schema["required"], serde_json::json!(["apiVersion", "kind", "name"]));
     assert_eq!(schema["properties"]["disk"]["default"]["esp"], "1GiB");
 }
+
+#[test]
+fn the_book_names_every_key() {
+    let book = include_str!("../../../docs/book/src/reference/recipe.md");
+    let schema = recipe_schema();
+    let mut absent = Vec::new();
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    for keys in definitions.chain([&schema]).filter_map(|value| value["properties"].as_object()) {
+        absent.extend(keys.keys().filter(|key| !book.contains(key.as_str())));
+    }
+    assert_eq!(
+        absent,
+        ["inline"],
+        "keys that the book doesn't name; `inline` is the long form of a script's text"
+    );
+}

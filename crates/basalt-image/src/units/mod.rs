@@ -69,6 +69,16 @@ pub enum UnitError {
         /// Its alias.
         alias: String,
     },
+    /// Two units want one name.
+    #[error("`{link}` can't lead to `{target}`: it is {standing} already")]
+    Taken {
+        /// The link.
+        link: String,
+        /// Where it should lead.
+        target: String,
+        /// Where it leads.
+        standing: String,
+    },
     /// A specifier that only a running system knows.
     #[error("`{value}` in the [Install] section of `{unit}` can't be resolved in an image")]
     Specifier {
@@ -109,11 +119,28 @@ pub(crate) fn enable_into(editor: &mut Editor<'_>, unit: &str, links: &str) -> R
         }
         let names = found.instance(&install)?;
         for (path, target) in install.links(&names, &found.path)? {
-            editor.link(&format!("{links}/{path}"), &target)?;
+            let path = format!("{links}/{path}");
+            refuse_other(editor, &path, &target)?;
+            editor.link(&path, &target)?;
         }
         pending.extend(install.also(&names)?.into_iter().map(|also| (also, Some(unit.clone()))));
     }
     Ok(())
+}
+
+/// Refuses to put a link in place of one that leads to another unit, or of a file.
+fn refuse_other(editor: &Editor<'_>, path: &str, target: &str) -> Result<(), UnitError> {
+    if editor.tree.lookup(path).is_none() {
+        return Ok(());
+    }
+    let name = |target: &str| target.rsplit('/').next().map(str::to_owned);
+    match editor.link_target(path) {
+        Some(standing) if name(&standing) == name(target) => Ok(()),
+        standing => {
+            let standing = standing.unwrap_or_else(|| "a file".to_owned());
+            Err(UnitError::Taken { link: path.to_owned(), target: target.to_owned(), standing })
+        }
+    }
 }
 
 /// Takes away every link in `/etc/systemd/system` that starts `unit` or is an alias of it.
