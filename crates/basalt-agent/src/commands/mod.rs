@@ -9,7 +9,7 @@ use basalt_node::{
 
 use crate::{
     error::{AgentError, AgentResult, Kind, OrFail as _},
-    execute::{self, DiskMedium, SshKeygen, ThisMachine},
+    execute::{self, DiskMedium, ExecuteError, SshKeygen, ThisMachine},
     observe::{self, OpenFor},
     report::{self, Event},
 };
@@ -52,7 +52,7 @@ pub(crate) fn provision() -> AgentResult<ExitCode> {
     };
     let medium = DiskMedium(disk);
     let machine = ThisMachine { disk: &medium, device: &observed.disk.device };
-    execute_plan(&plan, |step| execute::step(step, &medium, &machine).or_fail(Kind::Host))
+    execute_plan(&plan, |step| execute::step(step, &medium, &machine).map_err(failed))
 }
 
 pub(crate) fn plan_identity() -> AgentResult<ExitCode> {
@@ -65,7 +65,7 @@ pub(crate) fn identity() -> AgentResult<ExitCode> {
     let facts = observe::ssh(Path::new(SSH_DIRECTORY))?;
     let plan = basalt_node::plan_identity(&facts);
     let keygen = SshKeygen { directory: SSH_DIRECTORY.into() };
-    execute_plan(&plan, |step| keygen.execute(step).or_fail(Kind::Host))
+    execute_plan(&plan, |step| keygen.execute(step).map_err(failed))
 }
 
 fn execute_plan(
@@ -79,6 +79,11 @@ fn execute_plan(
     }
     report::event(&Event::Finished { steps: plan.steps.len() })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn failed(error: ExecuteError) -> AgentError {
+    let hint = error.hint();
+    hint.into_iter().fold(AgentError::new(Kind::Host, error), AgentError::hint)
 }
 
 fn report_refusals(refusals: &[Refusal]) -> AgentResult<()> {

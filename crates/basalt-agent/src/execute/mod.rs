@@ -89,6 +89,28 @@ pub(crate) enum ExecuteError {
     NotMine(String),
 }
 
+impl ExecuteError {
+    /// What to do next, where it is not the same for every error: running again goes on from here.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::Broken { path, .. } => {
+                let path = path.display();
+                Some(format!(
+                    "in a rescue system: e2fsck -f {path}, which asks before each repair; then reboot"
+                ))
+            }
+            Self::Esp(_) => Some(
+                "the machine works, and gets another id at its next boot; look at the ESP with `fsck.fat -n`"
+                    .into(),
+            ),
+            Self::Table(_) | Self::Disk(_) | Self::Kernel(_) => {
+                Some("`dmesg` says what the disk said; running again goes on from here".into())
+            }
+            Self::Program(_) | Self::File { .. } | Self::NotMine(_) => None,
+        }
+    }
+}
+
 /// Does one step of provisioning.
 pub(crate) fn step(step: &Step, medium: &dyn Medium, machine: &dyn Machine) -> Result<(), ExecuteError> {
     let volume = |number| -> Result<Volume, ExecuteError> {
