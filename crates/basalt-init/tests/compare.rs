@@ -1,6 +1,7 @@
-//! The bars: half of the time and a quarter of the size of what initramfs-tools makes for the same kernel.
+//! The bars: half of the time and a quarter of the size of what initramfs-tools makes for the same kernel; and
+//! kmod's opinion on what each module needs.
 //!
-//! Both start the same probe as the image's init, from virtio-blk, in turns; the best of each counts. The peer's root is
+//! Both initramfs start the same probe as the image's init, from virtio-blk, in turns; the best of each counts. The peer's root is
 //! a plain ext4 file system: it has no verity to set up, which is to its advantage.
 
 #![allow(
@@ -15,9 +16,11 @@
 
 mod support;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
-use basalt_testkit::run_tool;
+use basalt_exec::command::Exit;
+use basalt_formats::modules::module_name;
+use basalt_testkit::{Trixie, run_tool};
 use basalt_vm::{Bus, Firmware, Machine};
 use support::{Ended, TestDisk, fixture, kernel_tree, machine, probe_program, root_of, run};
 
@@ -75,4 +78,20 @@ fn peer_machine(folder: &Path) -> Machine {
         *initrd = Some(peer_initrd());
     }
     machine
+}
+
+#[test]
+fn every_module_brings_what_modprobe_would_load_for_it() {
+    let plan = &fixture().plan;
+    for module in plan.modules.iter().filter(|module| module.wanted) {
+        let arguments = ["--set-version", &plan.kernel, "--show-depends", &module.name];
+        let said = Trixie::from_environment().run(fixture().folder.path(), "modprobe", &arguments);
+        assert_eq!(said.exit, Exit::Code(0), "{}: {said:?}", module.name);
+        // `insmod PATH [PARAMETER…]`, or `builtin NAME`.
+        let text = String::from_utf8(said.stdout).unwrap();
+        let paths = text.lines().filter_map(|line| line.strip_prefix("insmod ")?.split(' ').next());
+        let theirs: BTreeSet<String> = paths.map(module_name).collect();
+        let ours = module.needs.iter().chain([&module.name]).cloned().collect();
+        assert_eq!(theirs, ours, "{}", module.name);
+    }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Oracles and peers that are newer than Debian 12's, and what they need to run.
-const PACKAGES: [&str; 22] = [
+const PACKAGES: [&str; 23] = [
     "apt",
     "ca-certificates",
     "cpio",
@@ -23,6 +23,7 @@ const PACKAGES: [&str; 22] = [
     "fdisk",
     "gdisk",
     "initramfs-tools",
+    "linux-image-amd64",
     "mkosi",
     "mmdebstrap",
     "mtools",

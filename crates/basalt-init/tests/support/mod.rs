@@ -20,7 +20,7 @@ use basalt_formats::{
     verity::{LeafHashes, Params, Salt},
 };
 use basalt_image::initramfs::{InitramfsSource, ModulePlan, assemble, plan_modules};
-use basalt_testkit::{basalt_program, patience};
+use basalt_testkit::{Trixie, basalt_program, patience};
 use basalt_types::{ByteSize, Digest, Guid};
 use basalt_vm::{Accel, Bus, Disk, DiskFormat, Exit, Machine, OnReboot, Running, Write};
 
@@ -48,11 +48,9 @@ pub(crate) struct TestDisk {
     pub(crate) hash_offset: u64,
 }
 
-/// A tree with a Debian kernel, its modules (depmod ran) and, for comparison, an initrd of initramfs-tools.
+/// The trixie tree: it has a Debian kernel, its modules (depmod ran) and the initrd that initramfs-tools made.
 pub(crate) fn kernel_tree() -> PathBuf {
-    std::env::var_os("BASALT_KERNEL_TREE")
-        .map(PathBuf::from)
-        .expect("BASALT_KERNEL_TREE is not set: run this test through `cargo xtask test`")
+    Trixie::from_environment().path().to_owned()
 }
 
 /// Built once for each test program.
