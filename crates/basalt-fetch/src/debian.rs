@@ -14,7 +14,7 @@ use basalt_debian::{
     release::{Release, ReleaseError},
     solve::{Origin, Pool, PoolError},
 };
-use basalt_types::Architecture;
+use basalt_types::{Architecture, Digest};
 
 use crate::{
     http::{Client, HttpError},
@@ -101,6 +101,8 @@ pub struct Suite {
     pub source: Source,
     /// What its Release file says.
     pub release: Release,
+    /// The digest of the Release text that was signed.
+    pub release_digest: Digest,
     /// The fingerprints of the keys that signed it.
     pub signers: Vec<String>,
     /// The texts of its Packages indices.
@@ -133,7 +135,7 @@ pub enum DebianError {
         /// The suite.
         suite: String,
         /// What the server said.
-        source: HttpError,
+        source: Box<HttpError>,
     },
     /// The signature is not good.
     #[error(
@@ -203,9 +205,9 @@ pub fn resolve(
 ) -> Result<Indices, DebianError> {
     use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
     let one = |source: &Source| -> Result<Suite, DebianError> {
-        let (release, signers) = release::fetch(context, source, now)?;
+        let release::Trusted { release, digest, signers } = release::fetch(context, source, now)?;
         let indices = indices::fetch(context, source, &release, architecture)?;
-        Ok(Suite { source: source.clone(), release, signers, indices })
+        Ok(Suite { source: source.clone(), release, release_digest: digest, signers, indices })
     };
     let suites: Vec<Result<Suite, DebianError>> = sources.par_iter().map(one).collect();
     Ok(Indices { suites: suites.into_iter().collect::<Result<_, _>>()? })

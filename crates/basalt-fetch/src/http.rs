@@ -139,6 +139,9 @@ impl Default for Patience {
     }
 }
 
+/// Takes a chunk, and the offset in the file at which the answer began if it is the answer's first.
+type Sink<'s> = dyn FnMut(Option<u64>, &[u8]) -> Result<(), HttpError> + 's;
+
 /// What one try gave.
 enum Try {
     Done,
@@ -208,7 +211,8 @@ impl Client {
     ) -> Result<(Try, u64), HttpError> {
         let before = partial.length();
         let tried = self.attempt(&expected.url, before, &mut |offset, chunk| {
-            if offset == 0 && partial.length() > 0 {
+            // The server ignored the wish to continue, or has less than what is here.
+            if offset == Some(0) && partial.length() > 0 {
                 partial.restart()?;
             }
             partial.append(chunk)?;
@@ -220,12 +224,12 @@ impl Client {
             Ok(())
         })?;
         let added = partial.length().saturating_sub(before);
-        match tried {
+        match &tried {
             Try::Done if partial.length() < expected.size => {
                 let problem = format!("it ended after {} of {} bytes", partial.length(), expected.size);
                 Ok((Try::Again(problem), added))
             }
-            other => Ok((other, added)),
+            Try::Done | Try::Again(_) => Ok((tried, added)),
         }
     }
 
@@ -267,14 +271,8 @@ impl Client {
         Ok(())
     }
 
-    /// One request. `sink` gets each chunk with the file's offset at which the answer began: 0 when the server
-    /// ignored the wish to continue.
-    fn attempt(
-        &self,
-        url: &str,
-        offset: u64,
-        sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), HttpError>,
-    ) -> Result<Try, HttpError> {
+    /// One request.
+    fn attempt(&self, url: &str, offset: u64, sink: &mut Sink<'_>) -> Result<Try, HttpError> {
         self.check_cancelled(url)?;
         if let Some(path) = url.strip_prefix("file://") {
             let open = |source| HttpError::File { url: url.to_owned(), source };
@@ -293,7 +291,9 @@ impl Client {
             206 => self.pump(url, offset, response.body_mut().as_reader(), sink),
             200..=299 => self.pump(url, 0, response.body_mut().as_reader(), sink),
             // What is there is longer than the file: start at nothing.
-            416 => sink(0, &[]).map(|()| Try::Again("the server has less than what is here".to_owned())),
+            416 => {
+                sink(Some(0), &[]).map(|()| Try::Again("the server has less than what is here".to_owned()))
+            }
             status @ (408 | 425 | 429 | 500..=599) => Ok(Try::Again(format!("status {status}"))),
             status => Err(HttpError::Status { url: url.to_owned(), status }),
         }
@@ -304,18 +304,17 @@ impl Client {
         url: &str,
         begin: u64,
         mut from: impl Read,
-        sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), HttpError>,
+        sink: &mut Sink<'_>,
     ) -> Result<Try, HttpError> {
         let mut buffer = vec![0; 1 << 16];
-        let mut first = true;
+        let mut first = Some(begin);
         loop {
             self.check_cancelled(url)?;
             match from.read(&mut buffer) {
                 Ok(0) => return Ok(Try::Done),
-                Ok(count) => sink(if first { begin } else { u64::MAX }, &buffer[..count])?,
+                Ok(count) => sink(first.take(), &buffer[..count])?,
                 Err(error) => return Ok(Try::Again(error.to_string())),
             }
-            first = false;
         }
     }
 
@@ -351,10 +350,10 @@ fn agent(patience: &Patience, proxy: Option<&str>) -> Result<ureq::Agent, HttpEr
 
 /// What ureq reports before there is a status.
 fn refuse_or_repeat(url: &str, error: &ureq::Error) -> Result<Try, HttpError> {
-    match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Err(HttpError::Url { url: url.to_owned() }),
-        other => Ok(Try::Again(other.to_string())),
+    if matches!(error, ureq::Error::BadUri(_) | ureq::Error::Http(_)) {
+        return Err(HttpError::Url { url: url.to_owned() });
     }
+    Ok(Try::Again(error.to_string()))
 }
 
 /// The next step that a status suggests.

@@ -156,7 +156,7 @@ fn refusal(signature: &Signature, standing: Standing, now: i64) -> Option<&'stat
     let document = matches!(signature.typ(), Some(SignatureType::Binary | SignatureType::Text));
     match standing {
         Standing::Revoked => Some("the key was revoked"),
-        Standing::Expired => Some("the key had expired when it signed"),
+        Standing::Expired => Some("the key was not valid at the time it signed"),
         Standing::NotForSigning => Some("the key is not one for signing"),
         Standing::Valid if !strong => Some("its digest is weaker than SHA-256"),
         Standing::Valid if !document => Some("it is not a signature of a document"),

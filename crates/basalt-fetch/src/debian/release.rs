@@ -1,4 +1,5 @@
 use basalt_debian::release::Release;
+use basalt_types::Digest;
 
 use super::{Context, DebianError, Event, Source};
 use crate::{
@@ -9,12 +10,16 @@ use crate::{
 /// The Release file of sid is 200 kB; nothing sensible is a hundred times that.
 const LIMIT: u64 = 16 << 20;
 
+/// A Release file that was verified.
+pub(super) struct Trusted {
+    pub(super) release: Release,
+    /// Of the text that was signed.
+    pub(super) digest: Digest,
+    pub(super) signers: Vec<String>,
+}
+
 /// Fetches the Release file of a source and verifies signature, suite and validity.
-pub(super) fn fetch(
-    context: Context<'_>,
-    source: &Source,
-    now: i64,
-) -> Result<(Release, Vec<String>), DebianError> {
+pub(super) fn fetch(context: Context<'_>, source: &Source, now: i64) -> Result<Trusted, DebianError> {
     let (url, suite) = (&source.url, &source.suite);
     let folder = format!("{url}/dists/{suite}");
     let verified = match get(context, &format!("{folder}/InRelease")) {
@@ -34,7 +39,8 @@ pub(super) fn fetch(
     if source.check_valid_until {
         release.check_valid(now).map_err(refuse)?;
     }
-    Ok((release, verified.signers))
+    let digest = Digest::of(verified.text.as_bytes());
+    Ok(Trusted { release, digest, signers: verified.signers })
 }
 
 /// The older pair of files, for mirrors that leave InRelease out.
@@ -49,7 +55,7 @@ fn fetch_detached(
         Ok(bytes) => bytes,
         Err(error) if is_absent(&error) => {
             let (url, suite) = (source.url.clone(), source.suite.clone());
-            return Err(DebianError::NoSuite { url, suite, source: absent });
+            return Err(DebianError::NoSuite { url, suite, source: Box::new(absent) });
         }
         Err(error) => return Err(error.into()),
     };
