@@ -1,5 +1,7 @@
 //! A whole small archive over HTTP: what is accepted, and the message of everything that is refused.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers fail loudly")]
+
 mod support;
 
 use basalt_debian::solve::{Base, Request, solve};

@@ -1,5 +1,7 @@
 //! Signatures: detached ones, keys that don't count, and the real Debian archive.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers fail loudly")]
+
 mod support;
 
 use std::{path::Path, sync::Arc};

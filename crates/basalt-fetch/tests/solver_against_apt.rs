@@ -6,6 +6,8 @@
 //!
 //! Needs the network mirror (`mirror::choose`) and a trixie tree in `BASALT_TRIXIE_TREE`.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "test helpers fail loudly")]
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fs,
@@ -139,8 +141,9 @@ fn examine(apt: &Apt, pool: &Pool<'_>, paragraphs: &HashMap<(&str, &str), &str>,
     let mut problems = apt.judge(set, &solution, paragraphs);
     let ours: BTreeMap<&str, &str> =
         solution.packages.iter().map(|c| (c.record.name, c.record.version)).collect();
-    let roots = solution.packages.iter().filter(|c| matches!(c.why, Why::Wanted | Why::Base));
-    let theirs = apt.choose(set, &roots.map(|c| c.record.name).collect::<Vec<_>>());
+    // apt settles what is named first before it looks at the next, so the order is that of our own roots.
+    let base = solution.packages.iter().filter(|c| c.why == Why::Base).map(|c| c.record.name);
+    let theirs = apt.choose(set, &set.wanted.split_whitespace().chain(base).collect::<Vec<_>>());
     let allowed = |package: &str, side: Side| {
         DIFFERENCES
             .iter()

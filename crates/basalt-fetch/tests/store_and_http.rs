@@ -1,5 +1,7 @@
 //! The content store under abuse, and downloads that break off.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test helpers fail loudly")]
+
 mod support;
 
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
