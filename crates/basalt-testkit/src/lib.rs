@@ -3,7 +3,7 @@
 //! ```text
 //! let image = basalt_testkit::test_image();                          built once by `cargo xtask test`
 //! let mut machine = basalt_vm::boot(&Machine::uefi(image.disk()))?;
-//! let mut shell = Shell::login(&mut machine, &image.login(), BOOT)?;
+//! let mut shell = Shell::login(&mut machine, &image.login())?;
 //! assert_eq!(shell.check("findmnt -no FSTYPE /")?.trim(), "erofs");
 //! ```
 //!

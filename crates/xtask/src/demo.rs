@@ -54,14 +54,15 @@ fn show(image: &TestImage) -> Done {
     }
     let login = image.login();
     let mut shell = Shell::login(&mut machine, &login)?;
-    let status = shell.check("sudo basalt-agent status")?;
+    let status = shell.run("sudo basalt-agent status")?;
     shell.type_line("sudo systemctl poweroff")?;
     let ended = machine.wait_exit(Duration::from_secs(300))?;
     say(last_screen(&machine.console()?.text(), &login.user));
-    say(format!("{}$ sudo basalt-agent status\n{status}", login.user));
-    match ended {
-        Exit::Clean => Ok(()),
-        Exit::Broken(status) => Err(TaskError::Broken(format!("the machine ended with {status}"))),
+    say(format!("{}$ sudo basalt-agent status\n{}", login.user, status.text));
+    match (ended, status.status) {
+        (Exit::Clean, 0) => Ok(()),
+        (Exit::Clean, code) => Err(TaskError::Broken(format!("`basalt-agent status` ended with {code}"))),
+        (Exit::Broken(how), _) => Err(TaskError::Broken(format!("the machine ended with {how}"))),
     }
 }
 
@@ -97,15 +98,8 @@ mod tests {
 
     #[test]
     fn the_screen_is_the_banner_and_the_greeting() {
-        let console =
-            "noise\n\n\n\n\n\n\nBasalt edge\n\nedge login: admin\nPassword: \nWelcome\nadmin@edge:~$ stty";
-        assert_eq!(
-            last_screen(console, "admin"),
-            "\n\n\n\n\n\nBasalt edge\n\nedge login: admin\nPassword: \nWelcome\n".replacen(
-                "\n\n\n\n\n\n",
-                "\n\n\n\n\n",
-                1
-            )
-        );
+        let greeting = "Basalt edge\n\nedge login: admin\nPassword: \nWelcome\n";
+        let console = format!("1\n2\n3\n4\n5\n6\n{greeting}admin@edge:~$ stty");
+        assert_eq!(last_screen(&console, "admin"), format!("2\n3\n4\n5\n6\n{greeting}"));
     }
 }

@@ -26,6 +26,7 @@ const WALLS: [(&str, &[&str]); 14] = [
             "basalt-debian",
             "basalt-spec",
             "basalt-image",
+            "basalt-node",
             "basalt-exec",
             "basalt-fetch",
             "basalt-vm",
