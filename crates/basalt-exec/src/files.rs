@@ -37,6 +37,8 @@ pub enum Scope {
     Beneath,
     /// The directory is `/` for links and `..`, as it is for whoever will boot the tree.
     InRoot,
+    /// No symbolic link is followed at all: for trees that others fill while we write.
+    NoLinks,
 }
 
 /// Why an operation on a file failed.
@@ -195,9 +197,10 @@ impl Root {
     /// # Errors
     /// What `openat2(2)` says.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
-        let (resolve, path) = match self.scope {
-            Scope::Beneath => (ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS, path),
-            Scope::InRoot => (ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS, path),
+        let resolve = match self.scope {
+            Scope::Beneath => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+            Scope::InRoot => ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            Scope::NoLinks => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
         };
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         loop {

@@ -1,0 +1,120 @@
+//! What the worker does with its order.
+
+use std::{
+    path::Path,
+    time::{Instant, SystemTime},
+};
+
+use basalt_exec::{sandbox::Desk, walk::remove_tree};
+use rustix::fs::Mode;
+
+use super::{
+    BaseReport, BaseRequest, Event, Job, Order, Phase, ScriptRequest, collect, configure,
+    error::Failure,
+    extract, unpack,
+    work::{self, WorkDirectory},
+};
+
+type Report<'r> = &'r (dyn Fn(Event) + Sync);
+
+/// Does the job that lies on the desk.
+pub(super) fn work(desk: Desk) {
+    let outcome = match desk.job::<Order>() {
+        Ok(order) => perform(&order, &|event| desk.report(&event)),
+        Err(error) => Err(Failure::Order(error.to_string())),
+    };
+    desk.finish(&outcome);
+}
+
+fn perform(order: &Order, report: Report<'_>) -> Result<BaseReport, Failure> {
+    let Order { job, work, target } = order;
+    timed(Phase::Tidy, report, || work::remove_dead(work))?;
+    let nothing = BaseReport { size: 0, entries: 0, by_dpkg: Vec::new() };
+    match job {
+        Job::Build(request) => in_work_directory(work, report, &|tree| build(request, tree, target, report)),
+        Job::Script(request) => {
+            in_work_directory(work, report, &|tree| script(request, tree, target, report))
+        }
+        Job::Extract { image } => {
+            let entries = timed(Phase::Extract, report, || extract::extract(image, target))?;
+            Ok(BaseReport { entries, ..nothing })
+        }
+        Job::Remove => timed(Phase::Remove, report, || Ok(remove_tree(target)?)).map(|()| nothing),
+    }
+}
+
+fn build(
+    request: &BaseRequest,
+    tree: &Path,
+    target: &Path,
+    report: Report<'_>,
+) -> Result<BaseReport, Failure> {
+    check_clock(request.epoch)?;
+    // Modes are set as packages have them; the programs in the chroot get their own umask.
+    rustix::process::umask(Mode::empty());
+    let planted = timed(Phase::Unpack, report, || unpack::unpack(request, tree, report))?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    timed(Phase::Preinst, report, || configure::run_preinsts(request, &planted, tree, report))?;
+    let left = configure::left_to_dpkg(&planted, tree)?;
+    timed(Phase::Configure, report, || {
+        configure::unpack_by_dpkg(request, &left, tree, report)?;
+        configure::configure(request, tree, report)
+    })?;
+    let stored = store(tree, request.epoch, target, report)?;
+    let name = |index: usize| planted.packages[index].name.clone();
+    let by_dpkg = left.into_iter().map(|(index, reason)| (name(index), reason)).collect();
+    Ok(BaseReport { by_dpkg, ..stored })
+}
+
+fn script(
+    request: &ScriptRequest,
+    tree: &Path,
+    target: &Path,
+    report: Report<'_>,
+) -> Result<BaseReport, Failure> {
+    let ScriptRequest { image, script, epoch } = request;
+    check_clock(*epoch)?;
+    timed(Phase::Extract, report, || extract::extract(image, tree))?;
+    timed(Phase::Configure, report, || configure::run_script(script, *epoch, tree, report))?;
+    store(tree, *epoch, target, report)
+}
+
+fn store(tree: &Path, epoch: i64, target: &Path, report: Report<'_>) -> Result<BaseReport, Failure> {
+    timed(Phase::Collect, report, || {
+        let collected = collect::collect(tree, epoch)?;
+        collect::store(&collected, epoch, target)
+    })
+}
+
+/// Gives the job a directory, and removes it whatever became of the job.
+fn in_work_directory(
+    work: &Path,
+    report: Report<'_>,
+    job: &dyn Fn(&Path) -> Result<BaseReport, Failure>,
+) -> Result<BaseReport, Failure> {
+    let directory = WorkDirectory::create(work)?;
+    let outcome = job(&directory.tree());
+    let removed = timed(Phase::Remove, report, || directory.remove());
+    let made = outcome?;
+    removed.map(|()| made)
+}
+
+/// Everything made by the job is newer than the epoch and everything packaged is older, if the clock is right.
+fn check_clock(epoch: i64) -> Result<(), Failure> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = i64::try_from(now).unwrap_or(i64::MAX);
+    if now < epoch { Err(Failure::Clock { now, epoch }) } else { Ok(()) }
+}
+
+fn timed<T>(
+    phase: Phase,
+    report: Report<'_>,
+    act: impl FnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let began = Instant::now();
+    report(Event::Began(phase));
+    let outcome = act();
+    let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    report(Event::Ended { phase, milliseconds });
+    outcome
+}
