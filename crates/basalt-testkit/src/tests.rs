@@ -1,7 +1,7 @@
 //! The fakes are tested like everything else: a test's tool that lies makes every test lie.
 
 use crate::{
-    CachingMirror, Fault, StaticServer,
+    CachingMirror, Fault, StaticServer, Trixie,
     http::{Span, span},
 };
 use std::{fs, io::Read};
@@ -85,4 +85,18 @@ fn a_mirror_fetches_once_and_keeps_nothing_broken() {
         assert_eq!(get(&url, None), Ok((200, b"0123456789".to_vec())));
     }
     assert_eq!(upstream.requests().len(), 2);
+}
+
+#[test]
+fn programs_of_the_trixie_tree_see_the_shared_folder_and_may_make_user_namespaces() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("question"), "6 times 7\n").unwrap();
+    let question = folder.path().join("question").display().to_string();
+    let answer = Trixie::from_environment().run(
+        folder.path(),
+        "unshare",
+        &["--user", "--map-root-user", "cat", "/etc/debian_version", &question],
+    );
+    let text = String::from_utf8(answer.stdout).unwrap();
+    assert!(text.starts_with("13") && text.ends_with("6 times 7\n"), "{text}{}", answer.stderr_tail);
 }
