@@ -53,6 +53,12 @@ impl CommandError {
         Self { kind, error: error.into(), hints: Vec::new() }
     }
 
+    /// Mistakes in a file that a person wrote, shown with the lines they are in.
+    pub fn in_file(error: basalt_spec::SpecError) -> Self {
+        let shown = format!("{:?}", miette::Report::new(error));
+        Self::new(Kind::Config, Rendered(shown))
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -75,6 +81,11 @@ impl fmt::Display for CommandError {
         Ok(())
     }
 }
+
+/// An error that was made readable already.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.trim())]
+struct Rendered(String);
 
 /// Gives an error its kind on the way out of a command.
 pub trait OrFail<T> {

@@ -15,3 +15,4 @@ pub mod base;
 pub mod commands;
 pub mod engine;
 pub mod error;
+pub mod report;

@@ -166,6 +166,15 @@ impl BuildPlan {
     }
 }
 
+impl Action {
+    /// The reason, whatever it is for.
+    pub fn because(&self) -> &str {
+        match self {
+            Self::Run { because } | Self::Reuse { because } | Self::Skip { because } => because,
+        }
+    }
+}
+
 impl Step {
     /// Whether it runs.
     pub fn runs(&self) -> bool {

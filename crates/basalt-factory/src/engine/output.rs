@@ -70,7 +70,8 @@ impl PartialFile {
     /// When its folder can't be made or written.
     pub fn create(target: &Path) -> Result<Self, OutputError> {
         let fail = |source| OutputError::new(target, source);
-        let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(fail)?;
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let prefix = format!(".{name}.partial-");
@@ -124,7 +125,12 @@ impl Stamp {
     /// When it can't be looked at.
     pub fn of(path: &Path, key: Digest) -> io::Result<Self> {
         let facts = fs::metadata(path)?;
-        Ok(Self { key, size: facts.size(), inode: facts.ino(), modified: (facts.mtime(), facts.mtime_nsec()) })
+        Ok(Self {
+            key,
+            size: facts.size(),
+            inode: facts.ino(),
+            modified: (facts.mtime(), facts.mtime_nsec()),
+        })
     }
 }
 

@@ -13,10 +13,8 @@ fn tree(paths: &[&str]) -> Tree {
 
 #[track_caller]
 fn check(paths: &[&str], expected: Result<(&str, &str), KernelError>) {
-    let expected = expected.map(|(version, image)| Kernel {
-        version: version.into(),
-        image: Content::inline(image.as_bytes()),
-    });
+    let expected = expected
+        .map(|(version, image)| Kernel { version: version.into(), image: Content::inline(image.as_bytes()) });
     assert_eq!(find(&tree(paths)), expected);
 }
 
@@ -29,7 +27,8 @@ fn finds_the_kernel_in_both_places() {
 
 #[test]
 fn leftovers_of_a_removed_kernel_do_not_count() {
-    let paths = ["/usr/lib/modules/6.12/modules.dep", "/boot/vmlinuz-6.12", "/usr/lib/modules/6.1/updates/x.ko"];
+    let paths =
+        ["/usr/lib/modules/6.12/modules.dep", "/boot/vmlinuz-6.12", "/usr/lib/modules/6.1/updates/x.ko"];
     check(&paths, Ok(("6.12", "/boot/vmlinuz-6.12")));
 }
 

@@ -15,7 +15,8 @@ fn inputs() -> Inputs {
 /// The steps that run, as one word each.
 fn running(inputs: &Inputs, observed: &Observed) -> String {
     let plan = plan(inputs, observed);
-    let names: Vec<String> = plan.steps.iter().filter(|step| step.runs()).map(|step| step.name.to_string()).collect();
+    let names: Vec<String> =
+        plan.steps.iter().filter(|step| step.runs()).map(|step| step.name.to_string()).collect();
     names.join(" ")
 }
 
@@ -32,7 +33,8 @@ fn after(inputs: &Inputs) -> Observed {
 
 #[test]
 fn a_first_build_does_everything() {
-    let observed = Observed { package_count: 2, missing_packages: (2, ByteSize::mib(3)), ..Observed::default() };
+    let observed =
+        Observed { package_count: 2, missing_packages: (2, ByteSize::mib(3)), ..Observed::default() };
     assert_eq!(running(&inputs(), &observed), "fetch base script initramfs disk");
 }
 

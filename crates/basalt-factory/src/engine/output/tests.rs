@@ -32,7 +32,8 @@ fn what_a_killed_run_left_is_removed() {
     fs::write(folder.path().join(".edge.raw.partial-x1"), "half").unwrap();
     fs::write(folder.path().join(".other.raw.partial-x1"), "half").unwrap();
     PartialFile::create(&target).unwrap().finish(Digest::of(b"key")).unwrap();
-    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, [".other.raw.partial-x1", "edge.raw"]);
 }

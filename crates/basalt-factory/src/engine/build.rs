@@ -1,0 +1,283 @@
+//! Observes what a build needs, and executes its plan.
+
+mod execute;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use basalt_fetch::{
+    debian::Context,
+    http::{Client, Patience},
+    mirror::Facts,
+    store::{Check, Found, Store},
+};
+use basalt_image::plan::{self, BuildPlan, Inputs, Observed};
+use basalt_spec::{Lock, Origin, Recipe, ResolvedRecipe, words::RelativePath};
+use basalt_types::{ByteSize, Digest};
+use serde::{Deserialize, Serialize};
+
+pub use execute::{Outcome, execute};
+
+use super::{
+    cache::{Cache, ResultKind},
+    node::NodeParts,
+    output::Stamp,
+    project::{self, Project},
+    resolve,
+};
+use crate::{
+    error::{CommandError, CommandResult, Kind, OrFail as _},
+    report::Reporter,
+};
+
+/// What the person asked of a build.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// The folder for what is made.
+    pub output: PathBuf,
+    /// Ignore results of earlier builds; downloads are kept.
+    pub no_cache: bool,
+    /// Refuse to change the lock.
+    pub locked: bool,
+}
+
+/// Everything that a build knows before it decides anything.
+#[derive(Debug)]
+pub struct Build {
+    resolved: ResolvedRecipe,
+    id: Digest,
+    sources: BTreeMap<RelativePath, Vec<u8>>,
+    folder: PathBuf,
+    node: NodeParts,
+    host: Host,
+    output: PathBuf,
+    inputs: Inputs,
+    observed: Observed,
+}
+
+/// What this machine offers to a build.
+#[derive(Debug)]
+pub struct Host {
+    /// Results of earlier builds.
+    pub cache: Cache,
+    /// Downloads.
+    pub store: Store,
+    /// Mirrors and proxies.
+    pub mirrors: Facts,
+    /// Becomes true when the person wants to stop.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What was last written into an output folder.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputRecord {
+    /// By path.
+    files: BTreeMap<PathBuf, Stamp>,
+}
+
+impl Host {
+    /// Opens the caches, reads the mirrors, and listens for ctrl-C.
+    ///
+    /// # Errors
+    /// When a cache can't be opened or apt's configuration can't be understood.
+    pub fn observe() -> CommandResult<Self> {
+        let cache = Cache::open().or_fail(Kind::Host)?;
+        let store = Store::open(cache.root()).or_fail(Kind::Host)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            signal_hook::flag::register(signal, Arc::clone(&stop)).or_fail(Kind::Host)?;
+        }
+        Ok(Self { cache, store, mirrors: resolve::observe_mirrors()?, stop })
+    }
+
+    /// A client for the network that stops when the person wants to.
+    ///
+    /// # Errors
+    /// When a proxy's address is not one.
+    pub fn client(&self) -> CommandResult<Client> {
+        let proxies = self.mirrors.proxies.clone();
+        Client::new(proxies, Patience::default(), Arc::clone(&self.stop)).or_fail(Kind::Config)
+    }
+
+    /// Fails when the person wants to stop: asked between steps.
+    ///
+    /// # Errors
+    /// When they do.
+    pub fn check_stop(&self) -> CommandResult {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(CommandError::new(Kind::Interrupted, "stopped; nothing half-written is left")
+                .hint("the same command goes on where it stopped")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The lock of a project: the one beside the recipe when it fits, else a new one, which is written there.
+///
+/// # Errors
+/// When a new one is needed and refused by `locked`, or can't be made.
+pub fn lock(project: &Project, host: &Host, node: &NodeParts, locked: bool) -> CommandResult<Lock> {
+    let misfit = match project.read_lock()? {
+        Some(lock) => match lock.fits(&project.recipe) {
+            Ok(()) => return Ok(lock),
+            Err(misfit) => misfit.to_string(),
+        },
+        None => format!("{} is not there", project.lock_path.display()),
+    };
+    if locked {
+        return Err(CommandError::new(Kind::Config, misfit).hint("leave out --locked to let it be made"));
+    }
+    let lock = new_lock(project, host, node)?;
+    write_lock(project, &lock)?;
+    Ok(lock)
+}
+
+/// Resolves the recipe anew, whatever the lock says.
+///
+/// # Errors
+/// As [`resolve::resolve`].
+pub fn new_lock(project: &Project, host: &Host, node: &NodeParts) -> CommandResult<Lock> {
+    let client = host.client()?;
+    let context = Context { client: &client, store: &host.store, report: &|_event| {} };
+    let lock = resolve::resolve(project, &host.mirrors, context, &node.control);
+    host.check_stop()?;
+    lock
+}
+
+/// Writes the lock beside the recipe.
+///
+/// # Errors
+/// When it can't be written.
+pub fn write_lock(project: &Project, lock: &Lock) -> CommandResult {
+    let access = basalt_exec::files::Access::Public;
+    basalt_exec::files::write_atomic(&project.lock_path, lock.to_json().as_bytes(), access)
+        .or_fail(Kind::Host)
+}
+
+impl Build {
+    /// Observes everything that the build of `project` depends on.
+    ///
+    /// # Errors
+    /// When a file is missing, or no lock can be made.
+    pub fn observe(project: Project, wishes: &Wishes) -> CommandResult<Self> {
+        let node = NodeParts::observe(project.recipe.architecture)?;
+        let host = Host::observe()?;
+        let sources = project.read_sources()?;
+        let lock = lock(&project, &host, &node, wishes.locked)?;
+        let Project { folder, lock_path: _, recipe } = project;
+        let resolved = ResolvedRecipe::new(recipe, lock, project::digests(&sources)).or_fail(Kind::Bug)?;
+        let id = release_id(&resolved, &node);
+        let inputs = inputs(&resolved, id, &node)?;
+        let output = wishes.output.clone();
+        let observed = Observed { ignore_cache: wishes.no_cache, ..Observed::default() };
+        let mut build = Self { resolved, id, sources, folder, node, host, output, inputs, observed };
+        build.observed = build.observe_results()?;
+        Ok(build)
+    }
+
+    /// Decides what to do.
+    pub fn plan(&self) -> BuildPlan {
+        plan::plan(&self.inputs, &self.observed)
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &Recipe {
+        self.resolved.recipe()
+    }
+
+    /// The lock.
+    pub fn lock(&self) -> &Lock {
+        self.resolved.lock()
+    }
+
+    /// The path of an artifact: `NAME` with this ending.
+    pub fn artifact(&self, ending: &str) -> PathBuf {
+        self.output.join(format!("{}.{ending}", self.recipe().name))
+    }
+
+    fn observe_results(&self) -> CommandResult<Observed> {
+        let steps = plan::plan(&self.inputs, &Observed::default()).steps;
+        let known = |key: &Digest| {
+            [ResultKind::Tree, ResultKind::Initramfs].iter().any(|kind| self.host.cache.has(key, *kind))
+        };
+        let (mut count, mut bytes) = (0, 0);
+        for package in &self.lock().packages {
+            let here = match package.origin {
+                Origin::File(_) => true,
+                Origin::Archive { .. } => {
+                    let found = self.host.store.get(&package.sha256, Some(package.size), Check::Size);
+                    matches!(found.or_fail(Kind::Host)?, Found::Whole(_))
+                }
+            };
+            if !here {
+                count += 1;
+                bytes += package.size;
+            }
+        }
+        Ok(Observed {
+            missing_packages: (count, ByteSize::bytes(bytes)),
+            package_count: self.lock().packages.len(),
+            ignore_cache: self.observed.ignore_cache,
+            results: steps.iter().map(|step| step.key).filter(known).collect(),
+            standing_output: self.standing_output(),
+        })
+    }
+
+    /// The key of the build whose files all stand in the output folder as they were written.
+    fn standing_output(&self) -> Option<Digest> {
+        let record = fs::read(self.record_path()).ok()?;
+        let OutputRecord { files } = serde_json::from_slice(&record).ok()?;
+        let key = files.values().next()?.key;
+        let stands = |(path, stamp): (&PathBuf, &Stamp)| Stamp::of(path, key).is_ok_and(|now| now == *stamp);
+        files.iter().all(stands).then_some(key)
+    }
+
+    fn record_path(&self) -> PathBuf {
+        let path = std::path::absolute(self.artifact("manifest.json"));
+        self.host.cache.output_record(path.as_deref().unwrap_or(Path::new("")))
+    }
+}
+
+/// The identity of a release: the resolved recipe, and the programs of ours that are in it.
+fn release_id(resolved: &ResolvedRecipe, node: &NodeParts) -> Digest {
+    Digest::of(format!("basalt release 1 {} {}", resolved.id(), node.digest()).as_bytes())
+}
+
+fn inputs(resolved: &ResolvedRecipe, id: Digest, node: &NodeParts) -> CommandResult<Inputs> {
+    let Recipe { files, units, users, locale, timezone, keymap, script, .. } = resolved.recipe();
+    let hostname = resolved.recipe().hostname();
+    let customisation =
+        digest_of(&(files, units, users, (locale, timezone, hostname, keymap), resolved.files()))?;
+    let script = script.as_ref().map(|script| digest_of(&(script, resolved.files()))).transpose()?;
+    let packages = format!("{} {}", resolved.lock().content_digest(), Digest::of(&node.archive));
+    Ok(Inputs {
+        id,
+        packages: Digest::of(packages.as_bytes()),
+        customisation,
+        script,
+        init: Digest::of(&node.init),
+        outputs: Digest::of(resolved.recipe().to_canonical_json().as_bytes()),
+    })
+}
+
+fn digest_of(value: &impl Serialize) -> CommandResult<Digest> {
+    Ok(Digest::of(&serde_json::to_vec(value).or_fail(Kind::Bug)?))
+}
+
+/// Shows every step of `plan` that does not run.
+pub fn report_skipped(plan: &BuildPlan, reporter: &Reporter) {
+    for step in plan.steps.iter().filter(|step| !step.runs()) {
+        reporter.report(&crate::report::Event::Kept {
+            step: step.name,
+            because: step.action.because().to_owned(),
+        });
+    }
+}

@@ -1,0 +1,399 @@
+//! Does the steps of a build plan, one after the other, and decides nothing.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use basalt_fetch::{
+    debian::{self, Context, Wish},
+    http::HttpError,
+};
+use basalt_formats::{
+    cpio,
+    erofs::{self, Image},
+    tree::{Content, ReadContent, Tree},
+};
+use basalt_image::{
+    customise::{self, Customisation},
+    initramfs::{self, InitramfsSource},
+    kernel,
+    plan::{BuildPlan, Step, StepName},
+};
+use basalt_spec::{
+    Artifact, ArtifactKind, MANIFEST_VERSION, Manifest, ManifestPartition, Origin, Output, Script,
+};
+use basalt_types::{ByteSize, Digest, Guid};
+
+use super::{Build, OutputRecord};
+use crate::{
+    base::{BaseRequest, DebPackage, ScriptRequest, Workshop},
+    engine::{
+        cache::ResultKind,
+        disk::{self, Written},
+        node::PACKAGE,
+        output::{PartialFile, Stamp},
+        stores::{OpenFile, Stores},
+    },
+    error::{CommandError, CommandResult, Kind, OrFail as _},
+    report::{self, Event, Reporter},
+};
+
+/// How hard the initramfs is compressed. Above this, zstd takes several times as long for a percent.
+const INITRAMFS_LEVEL: i32 = 15;
+
+/// What a build made or found standing.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The files, most interesting first.
+    pub files: Vec<PathBuf>,
+    /// The smallest disk that the image can grow on; `None` when nothing ran.
+    pub minimum_disk: Option<ByteSize>,
+}
+
+/// Does what `plan` says. Safe to run again after any failure or interruption.
+///
+/// # Errors
+/// The first step's that fails; what steps before it made is kept.
+pub fn execute(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandResult<Outcome> {
+    let mut minimum_disk = None;
+    for step in plan.steps.iter().filter(|step| step.runs()) {
+        build.host.check_stop()?;
+        let done = match step.name {
+            StepName::Fetch => fetch(build, reporter),
+            StepName::Base => base(build, step, reporter),
+            StepName::Script => script(build, plan, step, reporter),
+            StepName::Initramfs => make_initramfs(build, plan, step, reporter),
+            StepName::Disk => write_disk(build, plan, step, reporter).map(|size| minimum_disk = Some(size)),
+        };
+        // A worker that was interrupted fails in its own words; the person only wants to know that it stopped.
+        build.host.check_stop()?;
+        done?;
+    }
+    let mut files = vec![build.artifact("raw"), build.artifact("efi"), build.artifact("manifest.json")];
+    files.retain(|path| path.exists());
+    Ok(Outcome { files, minimum_disk })
+}
+
+fn fetch(build: &Build, reporter: &Reporter) -> CommandResult {
+    let wishes = wishes(build)?;
+    let total = wishes.iter().map(|wish| wish.size).sum();
+    let done = AtomicU64::new(0);
+    let report = |event: debian::Event<'_>| match event {
+        debian::Event::Advanced { bytes } => {
+            let done = done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            reporter.report(&Event::Progress { step: StepName::Fetch, done, total });
+        }
+        debian::Event::Corrupt { url, moved_to } => {
+            let text = format!(
+                "{url} was damaged in the store (moved to {}): fetching it again",
+                moved_to.display()
+            );
+            reporter.report(&Event::Note { step: StepName::Fetch, text });
+        }
+        debian::Event::Started { .. } | debian::Event::Finished { .. } => {}
+    };
+    reporter.step(StepName::Fetch, || {
+        let client = build.host.client()?;
+        let context = Context { client: &client, store: &build.host.store, report: &report };
+        debian::fetch_packages(context, &wishes).map_err(refuse_download)?;
+        Ok(((), format!("{}, {}", report::count(wishes.len(), "package"), report::size(total))))
+    })
+}
+
+fn refuse_download(error: HttpError) -> CommandError {
+    let kind = match error {
+        HttpError::Store(_) => Kind::Host,
+        HttpError::Cancelled { .. } => Kind::Interrupted,
+        HttpError::Status { .. }
+        | HttpError::File { .. }
+        | HttpError::Transport { .. }
+        | HttpError::TooLong { .. }
+        | HttpError::Url { .. }
+        | HttpError::Proxy(_)
+        | HttpError::Mismatch { .. } => Kind::Remote,
+    };
+    CommandError::new(kind, error)
+        .hint("what was fetched is kept: the same command goes on where it stopped")
+        .hint("a package that left the archive is gone for good: `basalt lock` chooses its successor")
+}
+
+/// Every package of the archive, by address and digest.
+fn wishes(build: &Build) -> CommandResult<Vec<Wish>> {
+    let mut wishes = Vec::new();
+    for package in &build.lock().packages {
+        let Origin::Archive { source, path } = &package.origin else { continue };
+        let source = usize::try_from(*source).or_fail(Kind::Bug)?;
+        let uri = build.lock().sources.get(source).map(|source| source.uri.as_str()).unwrap_or_default();
+        let url = format!("{}/{path}", uri.trim_end_matches('/'));
+        wishes.push(Wish { url, digest: package.sha256, size: package.size });
+    }
+    Ok(wishes)
+}
+
+fn base(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
+    let (digest, path) = build.host.store.insert(&build.node.archive).or_fail(Kind::Host)?;
+    let mut packages = vec![DebPackage {
+        name: PACKAGE.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        architecture: build.recipe().architecture.to_string(),
+        path,
+        sha256: digest,
+        size: build.node.archive.len() as u64,
+    }];
+    packages.extend(build.lock().packages.iter().map(|package| DebPackage {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        architecture: package.architecture.to_string(),
+        path: match &package.origin {
+            Origin::Archive { .. } => build.host.store.path(&package.sha256),
+            Origin::File(path) => build.folder.join(path.as_str()),
+        },
+        sha256: package.sha256,
+        size: package.size,
+    }));
+    let count = packages.len();
+    let architecture = build.recipe().architecture.debian().to_owned();
+    let request = BaseRequest { packages, architecture, epoch: epoch(build)? };
+    make_tree(build, step, reporter, |out| {
+        let report = workshop(build).build_base(&request, out, &show(StepName::Base, reporter));
+        let report = report.map_err(|error| CommandError::new(Kind::Host, error))?;
+        Ok(format!("{}, {}", report::count(count, "package"), report::size(report.size)))
+    })
+}
+
+fn script(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult {
+    let text = match &build.recipe().script {
+        None => return Ok(()),
+        Some(Script::Inline(text)) => text.clone(),
+        Some(Script::Source(path)) => {
+            let bytes = build.sources.get(path).cloned().unwrap_or_default();
+            String::from_utf8(bytes).or_fail(Kind::User)?
+        }
+    };
+    let epoch = epoch(build)?;
+    make_tree(build, step, reporter, |out| {
+        let (mut tree, stores) = open_tree(build, plan, StepName::Base)?;
+        customise(build, &mut tree, &stores)?;
+        let image = tempfile::NamedTempFile::new_in(build.host.cache.work()).or_fail(Kind::Host)?;
+        write_tree(&tree, &stores, epoch, image.as_file())?;
+        let request = ScriptRequest { image: image.path().to_owned(), script: text, epoch };
+        let report = workshop(build).run_script(&request, out, &show(StepName::Script, reporter));
+        let report = report.map_err(|error| CommandError::new(Kind::User, error))?;
+        Ok(report::size(report.size))
+    })
+}
+
+fn make_initramfs(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult {
+    reporter.step(step.name, || {
+        let (tree, stores) = open_tree(build, plan, StepName::Base)?;
+        let kernel = kernel::find(&tree).or_fail(Kind::User)?;
+        let modules = initramfs::plan_modules(&tree, &stores, &kernel.version).or_fail(Kind::User)?;
+        let source = InitramfsSource {
+            image: &tree,
+            content: &stores,
+            init: build.node.init.clone(),
+            epoch: epoch(build)?,
+        };
+        let content = initramfs::assemble(&source, &modules).or_fail(Kind::User)?;
+        let archive = cpio::write(&content, &stores, epoch(build)?).or_fail(Kind::Bug)?;
+        let compressed = cpio::compress_initramfs(&archive, INITRAMFS_LEVEL).or_fail(Kind::Bug)?;
+        let result = build.host.cache.new_result().or_fail(Kind::Host)?;
+        fs::write(result.path(), &compressed).or_fail(Kind::Host)?;
+        build.host.cache.keep(result, &step.key, ResultKind::Initramfs).or_fail(Kind::Host)?;
+        let size = report::size(compressed.len() as u64);
+        Ok((
+            (),
+            format!(
+                "{} for kernel {}, {size}",
+                report::count(modules.modules.len(), "module"),
+                kernel.version
+            ),
+        ))
+    })
+}
+
+fn write_disk(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult<ByteSize> {
+    reporter.step(step.name, || {
+        let (mut tree, stores) = match plan.step(StepName::Script) {
+            Some(_) => open_tree(build, plan, StepName::Script)?,
+            None => open_tree(build, plan, StepName::Base)?,
+        };
+        if plan.step(StepName::Script).is_none() {
+            customise(build, &mut tree, &stores)?;
+        }
+        let key = plan.step(StepName::Initramfs).map(|step| step.key).unwrap_or(step.key);
+        let initramfs = fs::read(build.host.cache.result(&key, ResultKind::Initramfs)).or_fail(Kind::Host)?;
+        let request = disk::Request {
+            recipe: build.recipe(),
+            id: build.id,
+            epoch: epoch(build)?,
+            content: &stores,
+            initramfs: &initramfs,
+        };
+        let raw = build.artifact("raw");
+        let output = PartialFile::create(&raw).or_fail(Kind::Host)?;
+        let written = disk::write(request, &mut tree, &output).map_err(refuse_disk)?;
+        build.host.check_stop()?;
+        let stamps = finish(build, step.key, (raw, output), &written)?;
+        record(build, stamps)?;
+        let result = format!("root {}, root hash {}", written.used.root.human(), written.root_hash.hex());
+        Ok((written.layout.minimum_disk(), result))
+    })
+}
+
+fn refuse_disk(error: disk::DiskError) -> CommandError {
+    use disk::DiskError as E;
+    let kind = match &error {
+        E::Kernel(_) | E::Missing { .. } | E::Layout(_) | E::CommandLine(_) | E::Finalise(_) => Kind::User,
+        E::Read { .. } | E::Erofs(_) | E::Output(_) | E::Write(_) => Kind::Host,
+        E::Place { .. }
+        | E::Unsettled
+        | E::ErofsPlan(_)
+        | E::Verity(_)
+        | E::Uki(_)
+        | E::Esp(_)
+        | E::Table(_) => Kind::Bug,
+    };
+    CommandError::new(kind, error)
+}
+
+/// Gives everything its final name: the disk and the UKI if they were asked for, the manifest last.
+fn finish(
+    build: &Build,
+    key: Digest,
+    (raw, disk): (PathBuf, PartialFile),
+    written: &Written,
+) -> CommandResult<BTreeMap<PathBuf, Stamp>> {
+    let mut stamps = BTreeMap::new();
+    let mut artifacts = Vec::new();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if build.recipe().makes(Output::Disk) {
+        let size = written.plan.disk.get();
+        artifacts.push(Artifact { kind: ArtifactKind::Disk, file: name(&raw), size, digest: None });
+        stamps.insert(raw.clone(), disk.finish(key).or_fail(Kind::Host)?);
+    }
+    if build.recipe().makes(Output::Uki) {
+        let path = build.artifact("efi");
+        let (size, digest) = (written.uki.len() as u64, Some(Digest::of(&written.uki)));
+        artifacts.push(Artifact { kind: ArtifactKind::Uki, file: name(&path), size, digest });
+        stamps.insert(path.clone(), write_whole(&path, &written.uki, key)?);
+    }
+    let manifest = manifest(build, written, artifacts)?;
+    let path = build.artifact("manifest.json");
+    stamps.insert(path.clone(), write_whole(&path, manifest.to_json().as_bytes(), key)?);
+    Ok(stamps)
+}
+
+fn write_whole(path: &Path, bytes: &[u8], key: Digest) -> CommandResult<Stamp> {
+    let file = PartialFile::create(path).or_fail(Kind::Host)?;
+    basalt_formats::WriteAt::write_at(&file, 0, bytes).or_fail(Kind::Host)?;
+    file.finish(key).or_fail(Kind::Host)
+}
+
+fn manifest(build: &Build, written: &Written, artifacts: Vec<Artifact>) -> CommandResult<Manifest> {
+    let used = [written.used.esp, written.used.root, written.used.verity];
+    let plan = &written.plan;
+    let partitions = plan.table.partitions.iter().zip(used).map(|(partition, used)| {
+        let bytes = partition.bytes(plan.table.sector_size);
+        let label = partition.label.clone().ok_or("a partition without a label").or_fail(Kind::Bug)?;
+        Ok(ManifestPartition {
+            label,
+            offset: bytes.start,
+            size: ByteSize::bytes(bytes.end - bytes.start),
+            used,
+        })
+    });
+    let recipe = build.recipe();
+    Ok(Manifest {
+        format: MANIFEST_VERSION,
+        name: recipe.name.clone(),
+        version: recipe.version.clone(),
+        id: build.id,
+        architecture: recipe.architecture,
+        epoch: build.lock().epoch,
+        root_hash: written.root_hash,
+        lock: build.lock().content_digest(),
+        packages: u32::try_from(build.lock().packages.len()).or_fail(Kind::Bug)?,
+        kernel: written.kernel.clone(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        partitions: partitions.collect::<CommandResult<_>>()?,
+        artifacts,
+    })
+}
+
+fn record(build: &Build, files: BTreeMap<PathBuf, Stamp>) -> CommandResult {
+    let absolute = |(path, stamp)| Ok((std::path::absolute(path).or_fail(Kind::Host)?, stamp));
+    let files = files.into_iter().map(absolute).collect::<CommandResult<_>>()?;
+    let text = serde_json::to_vec(&OutputRecord { files }).or_fail(Kind::Bug)?;
+    let access = basalt_exec::files::Access::Public;
+    basalt_exec::files::write_atomic(&build.record_path(), &text, access).or_fail(Kind::Host)
+}
+
+/// Runs a step whose result is a tree, and gives the result its name.
+fn make_tree(
+    build: &Build,
+    step: &Step,
+    reporter: &Reporter,
+    work: impl FnOnce(&Path) -> CommandResult<String>,
+) -> CommandResult {
+    reporter.step(step.name, || {
+        let result = build.host.cache.new_result().or_fail(Kind::Host)?;
+        let summary = work(result.path())?;
+        build.host.cache.keep(result, &step.key, ResultKind::Tree).or_fail(Kind::Host)?;
+        Ok(((), summary))
+    })
+}
+
+fn open_tree(build: &Build, plan: &BuildPlan, name: StepName) -> CommandResult<(Tree, Stores)> {
+    let key = plan.step(name).map(|step| step.key).ok_or("a step is not in its plan").or_fail(Kind::Bug)?;
+    let path = build.host.cache.result(&key, ResultKind::Tree);
+    let file = OpenFile::open(&path)
+        .map_err(|source| CommandError::new(Kind::Host, crate::commands::FileError::new(&path, source)))?;
+    let tree = Image::open(&file).and_then(|image| image.tree(0)).map_err(|error| {
+        CommandError::new(Kind::Host, error).hint(format!("remove {} and build again", path.display()))
+    })?;
+    Ok((tree, Stores::of(file)))
+}
+
+fn customise(build: &Build, tree: &mut Tree, reader: &dyn ReadContent) -> CommandResult {
+    let sources = build.sources.iter();
+    let sources = sources.map(|(path, bytes)| (path.clone(), Content::inline(bytes.as_slice()))).collect();
+    let with = Customisation { recipe: build.recipe(), sources: &sources, reader, epoch: build.lock().epoch };
+    customise::customise(tree, with).or_fail(Kind::User)
+}
+
+fn write_tree(tree: &Tree, content: &dyn ReadContent, epoch: i64, file: &fs::File) -> CommandResult {
+    struct Sink<'a>(&'a fs::File);
+    impl basalt_formats::WriteAt for Sink<'_> {
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            std::os::unix::fs::FileExt::write_all_at(self.0, bytes, offset)
+        }
+    }
+    let options = erofs::Options { uuid: Guid::NIL, label: String::new(), epoch };
+    let layout = erofs::Layout::plan(tree, &options).or_fail(Kind::User)?;
+    layout.write(content, &Sink(file)).or_fail(Kind::Host)
+}
+
+fn workshop(build: &Build) -> Workshop {
+    Workshop::new(build.host.cache.work())
+}
+
+/// Shows what the worker tells.
+fn show(step: StepName, reporter: &Reporter) -> impl Fn(crate::base::Event) + '_ {
+    use crate::base::Event as E;
+    move |event| match event {
+        E::Unpacked { done, total, .. } => {
+            let (done, total) = (done as u64, total as u64);
+            reporter.report(&Event::Progress { step, done, total });
+        }
+        E::Line(text) if step == StepName::Script => reporter.report(&Event::Note { step, text }),
+        E::Line(_) | E::Began(_) | E::Ended { .. } | E::Configured { .. } => {}
+    }
+}
+
+fn epoch(build: &Build) -> CommandResult<i64> {
+    i64::try_from(build.lock().epoch).or_fail(Kind::Config)
+}

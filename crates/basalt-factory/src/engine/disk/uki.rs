@@ -1,0 +1,102 @@
+//! The unified kernel image: everything between the boot loader and the root.
+
+use basalt_formats::{
+    cmdline::{CommandLine, KernelArg},
+    tree::{Kind, Tree},
+    uki,
+};
+use basalt_image::kernel::Kernel;
+use basalt_types::Digest;
+
+use super::{DiskError, Request};
+
+/// The kernel falls back to the partition table's copy only when it is told to (`gpt`, block/partitions/efi.c): a
+/// power cut while the table is rewritten must leave a disk that boots.
+const OWN_ARGUMENTS: [&str; 1] = ["gpt"];
+
+/// The files of the tree that boot it.
+pub(super) struct BootFiles {
+    stub: Vec<u8>,
+    loader: Vec<u8>,
+    kernel: Vec<u8>,
+    release: String,
+    initramfs_size: usize,
+}
+
+impl BootFiles {
+    /// Reads them, before they are taken out of the tree.
+    pub(super) fn read(request: &Request<'_>, tree: &Tree, kernel: &Kernel) -> Result<Self, DiskError> {
+        let efi = request.recipe.architecture.efi();
+        let boot = "/usr/lib/systemd/boot/efi";
+        let image = kernel.image.read(request.content);
+        let path = format!("vmlinuz of {}", kernel.version);
+        Ok(Self {
+            stub: read(request, tree, &format!("{boot}/linux{efi}.efi.stub"), "systemd-boot-efi")?,
+            loader: read(request, tree, &format!("{boot}/systemd-boot{efi}.efi"), "systemd-boot-efi")?,
+            kernel: image.map_err(|source| DiskError::Read { path, source })?,
+            release: kernel.version.clone(),
+            initramfs_size: request.initramfs.len(),
+        })
+    }
+
+    /// The boot loader's program.
+    pub(super) fn loader(&self) -> &[u8] {
+        &self.loader
+    }
+
+    /// The size of the UKI, rounded up: its sections, their alignment and a little for the texts.
+    pub(super) fn uki_size(&self) -> u64 {
+        const TEXTS_AND_ALIGNMENT: usize = 64 * 1024;
+        let Self { stub, loader: _, kernel, release: _, initramfs_size } = self;
+        (stub.len() + kernel.len() + initramfs_size + TEXTS_AND_ALIGNMENT) as u64
+    }
+
+    /// Puts the UKI together: its command line names the root by its hash, its os-release is the finished tree's.
+    pub(super) fn assemble(
+        &self,
+        request: &Request<'_>,
+        tree: &Tree,
+        root_hash: &Digest,
+    ) -> Result<Vec<u8>, DiskError> {
+        let os_release = read(request, tree, "/usr/lib/os-release", "base-files")?;
+        let command_line = command_line(request, root_hash)?.to_string();
+        let sections = uki::Sections {
+            osrel: &os_release,
+            cmdline: &command_line,
+            uname: &self.release,
+            initrd: request.initramfs,
+            linux: &self.kernel,
+            ..uki::Sections::default()
+        };
+        Ok(uki::assemble(&self.stub, &sections)?)
+    }
+}
+
+fn command_line(request: &Request<'_>, root_hash: &Digest) -> Result<CommandLine, DiskError> {
+    let mut line = CommandLine::new();
+    line.append(KernelArg::assignment("roothash", &root_hash.hex())?);
+    for argument in OWN_ARGUMENTS {
+        line.append(argument.parse()?);
+    }
+    for argument in &request.recipe.kernel_arguments {
+        line.append(argument.as_str().parse()?);
+    }
+    line.check_length()?;
+    Ok(line)
+}
+
+fn read(request: &Request<'_>, tree: &Tree, path: &str, package: &'static str) -> Result<Vec<u8>, DiskError> {
+    let missing = |source| DiskError::Missing { path: path.to_owned(), package, source };
+    let id = tree.resolve(path).map_err(missing)?;
+    match &tree.node(id).kind {
+        Kind::File(content) => {
+            content.read(request.content).map_err(|source| DiskError::Read { path: path.to_owned(), source })
+        }
+        Kind::Directory(_)
+        | Kind::Symlink(_)
+        | Kind::CharDevice(_)
+        | Kind::BlockDevice(_)
+        | Kind::Fifo
+        | Kind::Socket => Err(missing(basalt_formats::tree::TreeError::IsDirectory(path.to_owned()))),
+    }
+}

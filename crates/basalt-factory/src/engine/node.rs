@@ -1,0 +1,109 @@
+//! The node programs that travel inside an image, and the package that carries them.
+//!
+//! `basalt-init` goes into the initramfs, `basalt-agent` and its units into a Debian package that we make here: so
+//! dpkg knows every file of the image, and Debian's kernel packages, which want an initramfs generator, have one.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use basalt_debian::build::{self, File, FileKind};
+use basalt_node::package;
+use basalt_types::{Architecture, Digest};
+
+use crate::error::{CommandError, CommandResult, Kind, OrFail as _};
+
+/// The programs and the package made of them.
+#[derive(Debug, Clone)]
+pub struct NodeParts {
+    /// The static init program.
+    pub init: Arc<[u8]>,
+    /// The control paragraph of the package.
+    pub control: String,
+    /// The package's file.
+    pub archive: Vec<u8>,
+}
+
+/// The name of our package.
+pub const PACKAGE: &str = "basalt-node";
+
+/// When everything in our package was last changed: a constant, so that the same programs make the same package.
+const PACKAGE_EPOCH: u64 = 0;
+
+impl NodeParts {
+    /// Finds the programs and packs them.
+    ///
+    /// # Errors
+    /// When they are not installed.
+    pub fn observe(architecture: Architecture) -> CommandResult<Self> {
+        let folders = folders();
+        let init = find(&folders, "basalt-init")?;
+        let agent = find(&folders, "basalt-agent")?;
+        let control = control(architecture);
+        let mut files: Vec<File> = package::files()
+            .into_iter()
+            .map(|file| File {
+                path: file.path,
+                kind: FileKind::Regular { mode: file.mode, bytes: file.bytes },
+            })
+            .collect();
+        files.push(File {
+            path: package::AGENT.into(),
+            kind: FileKind::Regular { mode: 0o755, bytes: agent },
+        });
+        let archive = build::build(&control, &files, PACKAGE_EPOCH).or_fail(Kind::Bug)?;
+        Ok(Self { init: init.into(), control, archive })
+    }
+
+    /// The digest of all that comes with the program and not with the recipe.
+    pub fn digest(&self) -> Digest {
+        let Self { init, control: _, archive } = self;
+        Digest::of(format!("{} {}", Digest::of(init), Digest::of(archive)).as_bytes())
+    }
+}
+
+/// The package stands in for Debian's own initramfs generators, which kernel packages depend on and an image with our
+/// initramfs must not have.
+fn control(architecture: Architecture) -> String {
+    format!(
+        "Package: {PACKAGE}\n\
+         Version: {}\n\
+         Architecture: {architecture}\n\
+         Maintainer: The Basalt project <basalt@localhost>\n\
+         Section: admin\n\
+         Priority: optional\n\
+         Provides: linux-initramfs-tool\n\
+         Conflicts: initramfs-tools, dracut, tiny-initramfs, booster\n\
+         Description: node programs of a Basalt image\n \
+         Reports on and provisions the machine, and stands for the initramfs that is\n \
+         made when the image is built.\n",
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// Where the programs may be: what the environment says, else beside this program as it is installed.
+fn folders() -> Vec<PathBuf> {
+    if let Some(folder) = env::var_os("BASALT_NODE_DIR") {
+        return vec![PathBuf::from(folder)];
+    }
+    let program = env::current_exe().unwrap_or_default();
+    let beside = program.parent().unwrap_or(Path::new("/"));
+    vec![beside.join("../lib/basalt"), beside.to_owned()]
+}
+
+fn find(folders: &[PathBuf], name: &str) -> CommandResult<Vec<u8>> {
+    for folder in folders {
+        let path = folder.join(name);
+        if path.is_file() {
+            return fs::read(&path).map_err(|source| {
+                CommandError::new(Kind::Host, crate::commands::FileError::new(&path, source))
+            });
+        }
+    }
+    let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(CommandError::new(Kind::Host, format!("the node program {name} is not in {}", places.join(" or ")))
+        .hint("from a source tree, `cargo xtask dist` builds it")
+        .hint("elsewhere, set BASALT_NODE_DIR to the folder that holds basalt-init and basalt-agent"))
+}
