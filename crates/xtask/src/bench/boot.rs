@@ -86,11 +86,10 @@ fn prepare_debian(bench: &Bench) -> Done<Setup> {
     })
 }
 
-/// Our initramfs and command line are read back from the UKI that the build wrote, with trixie's `ukify` and `objcopy`'s
-/// equal: `basalt inspect` shows them, the sections are cut by offset.
+/// Our initramfs and command line are read back from the UKI that the build wrote.
 fn prepare_ours(bench: &Bench, kernel: &Path) -> Done<Setup> {
     let out = bench.work.join("basalt-out");
-    let uki = only(&out, "edge").and(only_extension(&out, "efi"))?;
+    let uki = only_extension(&out, "efi")?;
     let bytes = fs::read(&uki).map_err(TaskError::io("read", &uki))?;
     let section = |name: &str| {
         pe_section(&bytes, name)
