@@ -37,6 +37,8 @@ pub struct Unpackable {
     pub needs: Vec<String>,
     /// Names that it `Provides`.
     pub provides: Vec<String>,
+    /// `Installed-Size` in bytes, as the package says; 0 when it does not.
+    pub installed_size: u64,
     /// Its configuration files, as absolute paths.
     pub conffiles: BTreeSet<String>,
     /// The control paragraph, ending with a newline.
@@ -124,6 +126,7 @@ impl Unpackable {
             essential: control.get("Essential") == Some("yes"),
             needs: [names(&control, "Pre-Depends"), names(&control, "Depends")].concat(),
             provides: names(&control, "Provides"),
+            installed_size: control.get("Installed-Size").and_then(|kib| kib.parse().ok()).map_or(0, kib),
             conffiles: conffiles
                 .lines()
                 .map(|line| line.trim().to_owned())
@@ -157,6 +160,11 @@ impl Unpackable {
             None
         }
     }
+}
+
+/// Debian policy 5.6.20: in units of 1024 bytes.
+fn kib(count: u32) -> u64 {
+    u64::from(count) << 10
 }
 
 /// The names in a relation field, without versions, architectures and qualifiers.

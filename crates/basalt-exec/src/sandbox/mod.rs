@@ -76,6 +76,16 @@ pub fn this_program() -> PathBuf {
     PathBuf::from(SELF)
 }
 
+/// Mounts an empty file system in memory over a directory; for a worker, whose mounts vanish with it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn mount_memory(directory: &std::path::Path, bytes: u64) -> std::io::Result<()> {
+    let options = std::ffi::CString::new(format!("mode=0755,size={bytes},nr_inodes=0"))?;
+    let flags = rustix::mount::MountFlags::NODEV;
+    Ok(rustix::mount::mount("tmpfs", directory, "tmpfs", flags, Some(options.as_c_str()))?)
+}
+
 /// Puts the calling process into new namespaces.
 #[allow(unsafe_code, reason = "unshare can break threads that share descriptors")]
 fn unshare(flags: rustix::thread::UnshareFlags) -> rustix::io::Result<()> {

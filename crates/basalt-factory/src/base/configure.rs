@@ -161,9 +161,12 @@ pub(super) fn configure(request: &BaseRequest, tree: &Path, report: Report<'_>) 
         chroot.covers.push(Cover { with: stub, over: format!("/{START_STOP_DAEMON}").into() });
     }
     // One error is enough, and then the last lines are about it.
-    let options = ["--status-fd", "1", "--abort-after=1", "--force-confdef", "--force-confold"];
+    let options = ["--status-fd", "3", "--abort-after=1", "--force-confdef", "--force-confold"];
     let configure = dpkg_call(&[&options[..], &["--configure", "--pending"]].concat());
-    let step = Step { argv: configure, environment: Vec::new(), directory: "/".into() };
+    // dpkg keeps the status descriptor from scripts, which need their standard output.
+    let shell = ["/bin/sh", "-c", "exec \"$@\" 3>&1", "sh"].map(str::to_owned);
+    let argv = [&shell[..], &configure].concat();
+    let step = Step { argv, environment: Vec::new(), directory: "/".into() };
     let mut clock = PackageClock { current: None };
     let run = chroot.run(&[step], &mut |event| clock.listen(event, report));
     run.map_err(|error| dpkg_failure(&error, tree))?;

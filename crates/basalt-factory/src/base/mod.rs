@@ -202,7 +202,11 @@ impl Workshop {
         out: &Path,
         events: &dyn Fn(Event),
     ) -> Result<BaseReport, BaseError> {
-        self.order(Job::Build(request.clone()), out, events)
+        let mut request = request.clone();
+        for package in &mut request.packages {
+            package.path = absolute(&package.path)?;
+        }
+        self.order(Job::Build(request), out, events)
     }
 
     /// Runs a script in a tree, as root of the sandbox and without network, and stores the outcome as `out`.
@@ -215,7 +219,8 @@ impl Workshop {
         out: &Path,
         events: &dyn Fn(Event),
     ) -> Result<BaseReport, BaseError> {
-        self.order(Job::Script(request.clone()), out, events)
+        let request = ScriptRequest { image: absolute(&request.image)?, ..request.clone() };
+        self.order(Job::Script(request), out, events)
     }
 
     /// Writes the tree of an EROFS file to the directory `out`, which must not be there. As an ordinary user its files
@@ -229,7 +234,7 @@ impl Workshop {
         out: &Path,
         events: &dyn Fn(Event),
     ) -> Result<BaseReport, BaseError> {
-        self.order(Job::Extract { image: image.to_owned() }, out, events)
+        self.order(Job::Extract { image: absolute(image)? }, out, events)
     }
 
     /// Removes a directory that [`Workshop::extract_tree`] made.
@@ -241,8 +246,6 @@ impl Workshop {
     }
 
     fn order(&self, job: Job, target: &Path, events: &dyn Fn(Event)) -> Result<BaseReport, BaseError> {
-        let absolute =
-            |path: &Path| std::path::absolute(path).map_err(|error| Failure::io("find", path, &error));
         std::fs::create_dir_all(&self.directory)
             .map_err(|error| Failure::io("make", &self.directory, &error))?;
         let order = Order { job, work: absolute(&self.directory)?, target: absolute(target)? };
@@ -250,6 +253,11 @@ impl Workshop {
         let outcome: Result<BaseReport, Failure> = sandbox.run(&order, &mut |event| events(event))?;
         Ok(outcome?)
     }
+}
+
+/// The worker is in `/`, so a relative path would mean another file there.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| Failure::io("find", path, &error))
 }
 
 /// [`Workshop::build_base`] with the usual worker.

@@ -1,4 +1,7 @@
-use super::volatile::{VOLATILE, Verdict, verdict};
+use super::{
+    volatile::{VOLATILE, Verdict, verdict},
+    work::memory_for,
+};
 
 #[test]
 fn volatile_paths_are_told_apart() {
@@ -26,4 +29,13 @@ fn every_rule_has_a_reason_and_a_plain_pattern() {
         assert!(!rule.reason.is_empty() && !rule.pattern.starts_with('/'), "{rule:?}");
         assert!(rule.pattern.split('/').all(|name| name.matches('*').count() <= 1), "{rule:?}");
     }
+}
+
+#[test]
+fn a_tree_is_in_memory_only_when_it_is_small_and_there_is_plenty() {
+    let available = |mib: u64| format!("MemTotal: 1 kB\nMemAvailable:   {} kB\n", mib << 10);
+    assert_eq!(memory_for(400 << 20, &available(4000)), Some(2000 << 20));
+    assert_eq!(memory_for(400 << 20, &available(1900)), None);
+    assert_eq!(memory_for(700 << 20, &available(90_000)), None);
+    assert_eq!(memory_for(1, "nothing known"), None);
 }

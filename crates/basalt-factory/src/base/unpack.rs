@@ -38,9 +38,13 @@ pub(super) struct Planted {
 
 type Report<'r> = &'r (dyn Fn(Event) + Sync);
 
-/// Reads, plans, unpacks and registers.
-pub(super) fn unpack(request: &BaseRequest, tree: &Path, report: Report<'_>) -> Result<Planted, Failure> {
-    let packages = read_controls(&request.packages)?;
+/// Plans, unpacks and registers.
+pub(super) fn unpack(
+    request: &BaseRequest,
+    packages: Vec<Unpackable>,
+    tree: &Path,
+    report: Report<'_>,
+) -> Result<Planted, Failure> {
     let mut shared = BTreeSet::new();
     loop {
         let plan = unpack::plan(&packages, &shared);
@@ -69,7 +73,8 @@ fn open(package: &DebPackage) -> Result<File, Failure> {
     File::open(&package.path).map_err(|error| Failure::io("open", &package.path, &error))
 }
 
-fn read_controls(packages: &[DebPackage]) -> Result<Vec<Unpackable>, Failure> {
+/// The control data of all packages, each of which is the one that was asked for.
+pub(super) fn read_controls(packages: &[DebPackage]) -> Result<Vec<Unpackable>, Failure> {
     use rayon::prelude::*;
     packages.par_iter().map(read_control).collect()
 }

@@ -11,10 +11,11 @@ use std::{
     time::SystemTime,
 };
 
-use basalt_exec::walk::remove_tree;
+use basalt_exec::{sandbox::mount_memory, walk::remove_tree};
 use rustix::{
     fs::{FlockOperation, flock},
     io::{Errno, FdFlags, fcntl_setfd},
+    mount::{UnmountFlags, unmount},
 };
 
 use super::error::Failure;
@@ -49,13 +50,45 @@ impl WorkDirectory {
 
     /// The top of the tree under construction, which is made by whoever fills it.
     pub(super) fn tree(&self) -> PathBuf {
-        self.path.join("tree")
+        self.room().join("tree")
+    }
+
+    /// Prepares for a tree of about so many bytes: in memory when it is small and there is plenty, which spares the
+    /// disk tens of thousands of files that are removed again; else on the disk.
+    pub(super) fn make_room(&self, bytes: u64) -> Result<(), Failure> {
+        let refuse = |error: io::Error| Failure::io("make room at", &self.room(), &error);
+        fs::create_dir(self.room()).map_err(refuse)?;
+        let meminfo = fs::read_to_string("/proc/meminfo").map_err(refuse)?;
+        match memory_for(bytes, &meminfo) {
+            Some(limit) => mount_memory(&self.room(), limit).map_err(refuse),
+            None => Ok(()),
+        }
+    }
+
+    fn room(&self) -> PathBuf {
+        self.path.join("room")
     }
 
     /// Removes it.
     pub(super) fn remove(self) -> Result<(), Failure> {
-        Ok(remove_tree(&self.path)?)
+        match unmount(self.room(), UnmountFlags::DETACH) {
+            // Not there, or not a mount: the tree is on the disk.
+            Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(remove_tree(&self.path)?),
+            Err(errno) => Err(Failure::io("unmount", &self.room(), &errno.into())),
+        }
     }
+}
+
+/// The most that a tree may take of the memory.
+const MEMORY: u64 = 768 << 20;
+
+/// How large a file system in memory may grow that is to hold a tree of `bytes`, or `None` if the tree goes to the disk:
+/// it takes at most [`MEMORY`] and a quarter of what `/proc/meminfo` (proc_meminfo(5)) calls available.
+pub(super) fn memory_for(bytes: u64, meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let available = line.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)?;
+    let wanted = bytes.saturating_add(bytes / 4);
+    (wanted <= MEMORY.min(available / 4)).then_some(available / 2)
 }
 
 /// Removes the directories of jobs that are no more. Those of other users, to whom this one may not be mapped, stay.

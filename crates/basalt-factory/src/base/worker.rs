@@ -31,9 +31,11 @@ fn perform(order: &Order, report: Report<'_>) -> Result<BaseReport, Failure> {
     timed(Phase::Tidy, report, || work::remove_dead(work))?;
     let nothing = BaseReport { size: 0, entries: 0, by_dpkg: Vec::new() };
     match job {
-        Job::Build(request) => in_work_directory(work, report, &|tree| build(request, tree, target, report)),
+        Job::Build(request) => {
+            in_work_directory(work, report, &|directory| build(request, directory, target, report))
+        }
         Job::Script(request) => {
-            in_work_directory(work, report, &|tree| script(request, tree, target, report))
+            in_work_directory(work, report, &|directory| script(request, directory, target, report))
         }
         Job::Extract { image } => {
             let entries = timed(Phase::Extract, report, || extract::extract(image, target))?;
@@ -45,14 +47,19 @@ fn perform(order: &Order, report: Report<'_>) -> Result<BaseReport, Failure> {
 
 fn build(
     request: &BaseRequest,
-    tree: &Path,
+    directory: &WorkDirectory,
     target: &Path,
     report: Report<'_>,
 ) -> Result<BaseReport, Failure> {
     check_clock(request.epoch)?;
     // Modes are set as packages have them; the programs in the chroot get their own umask.
     rustix::process::umask(Mode::empty());
-    let planted = timed(Phase::Unpack, report, || unpack::unpack(request, tree, report))?;
+    let planted = timed(Phase::Unpack, report, || {
+        let packages = unpack::read_controls(&request.packages)?;
+        directory.make_room(packages.iter().map(|package| package.installed_size).sum())?;
+        unpack::unpack(request, packages, &directory.tree(), report)
+    })?;
+    let tree = &directory.tree();
     rustix::process::umask(Mode::from_raw_mode(0o022));
     timed(Phase::Preinst, report, || configure::run_preinsts(request, &planted, tree, report))?;
     let left = configure::left_to_dpkg(&planted, tree)?;
@@ -68,13 +75,17 @@ fn build(
 
 fn script(
     request: &ScriptRequest,
-    tree: &Path,
+    directory: &WorkDirectory,
     target: &Path,
     report: Report<'_>,
 ) -> Result<BaseReport, Failure> {
     let ScriptRequest { image, script, epoch } = request;
     check_clock(*epoch)?;
-    timed(Phase::Extract, report, || extract::extract(image, tree))?;
+    let tree = &directory.tree();
+    timed(Phase::Extract, report, || {
+        directory.make_room(std::fs::metadata(image).map_or(0, |image| image.len()))?;
+        extract::extract(image, tree)
+    })?;
     timed(Phase::Configure, report, || configure::run_script(script, *epoch, tree, report))?;
     store(tree, *epoch, target, report)
 }
@@ -90,10 +101,10 @@ fn store(tree: &Path, epoch: i64, target: &Path, report: Report<'_>) -> Result<B
 fn in_work_directory(
     work: &Path,
     report: Report<'_>,
-    job: &dyn Fn(&Path) -> Result<BaseReport, Failure>,
+    job: &dyn Fn(&WorkDirectory) -> Result<BaseReport, Failure>,
 ) -> Result<BaseReport, Failure> {
     let directory = WorkDirectory::create(work)?;
-    let outcome = job(&directory.tree());
+    let outcome = job(&directory);
     let removed = timed(Phase::Remove, report, || directory.remove());
     let made = outcome?;
     removed.map(|()| made)
