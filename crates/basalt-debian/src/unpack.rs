@@ -92,6 +92,8 @@ pub enum Reason {
 pub struct UnpackPlan {
     /// Unpacked by us, in the order that decides which package a directory's mode comes from.
     pub direct: Vec<usize>,
+    /// The bootstrap set, which is to be configured before all else: scripts of others count on what it makes.
+    pub first: Vec<usize>,
     /// The members of `direct` that are registered in dpkg's database by us: those that dpkg does not unpack again.
     pub registered: Vec<usize>,
     /// Unpacked by dpkg afterwards, in this order.
@@ -188,7 +190,12 @@ pub fn plan(packages: &[Unpackable], shared: &BTreeSet<usize>) -> UnpackPlan {
         let package = &packages[*index];
         (package.name != "base-files", !bootstrap.contains(index), &package.name, &package.architecture)
     });
-    let mut plan = UnpackPlan { direct: Vec::new(), registered: Vec::new(), by_dpkg: Vec::new() };
+    let mut plan = UnpackPlan {
+        direct: Vec::new(),
+        first: bootstrap.iter().copied().collect(),
+        registered: Vec::new(),
+        by_dpkg: Vec::new(),
+    };
     for index in order {
         let own = packages[index]
             .reason()

@@ -27,6 +27,7 @@ fn each_reason_leaves_a_package_to_dpkg() {
     ];
     let expected = UnpackPlan {
         direct: vec![0],
+        first: Vec::new(),
         registered: vec![0],
         by_dpkg: vec![
             (1, Reason::Diverts),
@@ -50,6 +51,7 @@ fn what_scripts_count_on_is_unpacked_first_and_in_any_case() {
     ];
     let expected = UnpackPlan {
         direct: vec![4, 2, 3, 5, 1],
+        first: vec![2, 3, 4, 5],
         registered: vec![4, 2, 3, 1],
         by_dpkg: vec![(5, Reason::NoChecksums), (0, Reason::NoChecksums)],
     };

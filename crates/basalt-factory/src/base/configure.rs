@@ -14,6 +14,7 @@ use basalt_debian::{
 use basalt_exec::{
     files::{Root, Scope},
     sandbox::{Chroot, ChrootError, ChrootEvent, Copy, Cover, SandboxFile, Step},
+    walk::remove_tree,
 };
 
 use super::{BaseRequest, Event, error::Failure, plant, unpack::Planted};
@@ -22,6 +23,16 @@ use super::{BaseRequest, Event, error::Failure, plant, unpack::Planted};
 const PRIVATE: &str = "/run/basalt";
 /// Tells invoke-rc.d(8) that nothing is to be started.
 const POLICY: &str = "usr/sbin/policy-rc.d";
+/// Puts a package's control files where dpkg has them while it unpacks, which is how debconf knows whose questions a
+/// preinst script asks, and runs the script from there. `$1` is the package as dpkg's files name it.
+const PREINST: &str = r#"set -e
+ci=/var/lib/dpkg/tmp.ci
+rm -rf "$ci"
+mkdir "$ci"
+for file in /var/lib/dpkg/info/"$1".*; do cp -p "$file" "$ci/${file#/var/lib/dpkg/info/"$1".}"; done
+cp "/run/basalt/$1" "$ci/control"
+exec "$ci/preinst" install
+"#;
 /// What init scripts start daemons with.
 const START_STOP_DAEMON: &str = "usr/sbin/start-stop-daemon";
 /// The longest that one step may take: dpkg configures all packages in one.
@@ -72,7 +83,14 @@ pub(super) fn run_preinsts(
     scripted.sort_by_key(|package| package.name != "base-passwd");
     let dpkg = planted.packages.iter().find(|package| package.name == "dpkg");
     let steps: Vec<Step> = scripted.iter().map(|package| preinst(package, dpkg)).collect();
-    let run = chroot(tree, request.epoch).run(&steps, &mut |event| pass_on(event, report));
+    let mut chroot = chroot(tree, request.epoch);
+    chroot.files.extend(scripted.iter().map(|package| SandboxFile {
+        path: format!("{PRIVATE}/{}", package.key()).into(),
+        mode: 0o644,
+        text: package.control.clone(),
+    }));
+    let run = chroot.run(&steps, &mut |event| pass_on(event, report));
+    remove_tree(&tree.join(ADMIN_DIRECTORY).join("tmp.ci"))?;
     run.map_err(|error| match error {
         ChrootError::Step { index, command: _, ending, tail } => Failure::Script {
             package: scripted.get(index).map(|package| package.name.clone()).unwrap_or_default(),
@@ -98,7 +116,7 @@ fn preinst(package: &Unpackable, dpkg: Option<&Unpackable>) -> Step {
         ("DPKG_FORCE", "security-mac,downgrade"),
     ];
     Step {
-        argv: vec![format!("/{ADMIN_DIRECTORY}/info/{}.preinst", package.key()), "install".to_owned()],
+        argv: ["/bin/sh", "-c", PREINST, "sh", &package.key()].map(str::to_owned).into(),
         environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         directory: "/".into(),
     }
@@ -146,7 +164,12 @@ pub(super) fn unpack_by_dpkg(
 }
 
 /// Lets the image's dpkg configure everything, and checks that it did.
-pub(super) fn configure(request: &BaseRequest, tree: &Path, report: Report<'_>) -> Result<(), Failure> {
+pub(super) fn configure(
+    request: &BaseRequest,
+    planted: &Planted,
+    tree: &Path,
+    report: Report<'_>,
+) -> Result<(), Failure> {
     let mut chroot = chroot(tree, request.epoch);
     let root = open(tree)?;
     plant::write_new(&root, POLICY, b"#!/bin/sh\nexit 101\n", 0o755, None)?;
@@ -162,13 +185,20 @@ pub(super) fn configure(request: &BaseRequest, tree: &Path, report: Report<'_>) 
     }
     // One error is enough, and then the last lines are about it.
     let options = ["--status-fd", "3", "--abort-after=1", "--force-confdef", "--force-confold"];
-    let configure = dpkg_call(&[&options[..], &["--configure", "--pending"]].concat());
-    // dpkg keeps the status descriptor from scripts, which need their standard output.
-    let shell = ["/bin/sh", "-c", "exec \"$@\" 3>&1", "sh"].map(str::to_owned);
-    let argv = [&shell[..], &configure].concat();
-    let step = Step { argv, environment: Vec::new(), directory: "/".into() };
+    let step = |packages: &[String]| {
+        // dpkg keeps the status descriptor from scripts, which need their standard output.
+        let shell = ["/bin/sh", "-c", "exec \"$@\" 3>&1", "sh"].map(str::to_owned);
+        let call = dpkg_call(&[&options[..], &["--configure"]].concat());
+        let argv = [&shell[..], &call, packages].concat();
+        Step { argv, environment: Vec::new(), directory: "/".into() }
+    };
+    let first: Vec<String> = planted.plan.first.iter().map(|index| planted.packages[*index].key()).collect();
+    let mut steps = vec![step(&["--pending".to_owned()])];
+    if !first.is_empty() {
+        steps.insert(0, step(&first));
+    }
     let mut clock = PackageClock { current: None };
-    let run = chroot.run(&[step], &mut |event| clock.listen(event, report));
+    let run = chroot.run(&steps, &mut |event| clock.listen(event, report));
     run.map_err(|error| dpkg_failure(&error, tree))?;
     root.remove_file(POLICY).map_err(|error| Failure::io(error.action, &error.path, &error.source))?;
     let left = not_installed(tree)?;

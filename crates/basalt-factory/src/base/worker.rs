@@ -65,7 +65,7 @@ fn build(
     let left = configure::left_to_dpkg(&planted, tree)?;
     timed(Phase::Configure, report, || {
         configure::unpack_by_dpkg(request, &left, tree, report)?;
-        configure::configure(request, tree, report)
+        configure::configure(request, &planted, tree, report)
     })?;
     let stored = store(tree, request.epoch, target, report)?;
     let name = |index: usize| planted.packages[index].name.clone();
