@@ -101,7 +101,10 @@ impl<'a> Adapter<'_, '_, 'a> {
         let sets = &mut *self.sets.borrow_mut();
         if let Some(skip) = skip {
             let (name, solvable) = (self.nothing() + 1 + skip, to_u32(self.view.pool.len()) + skip);
-            members.push(sets.add(Set::Only { name, solvable }));
+            let skip = sets.add(Set::Only { name, solvable });
+            // What the proposal found impossible is not tried first: the solver would rather change something else.
+            let place = if self.proposal.has_any(candidates) { members.len() } else { 0 };
+            members.insert(place, skip);
         }
         match members[..] {
             [] => sets.add(Set::Nothing { name: self.nothing() }).into(),
