@@ -18,6 +18,7 @@ use basalt_types::Digest;
 
 use crate::store::{Partial, Store, StoreError};
 
+mod absolute;
 mod proxy;
 
 pub use proxy::Proxies;
@@ -152,11 +153,11 @@ enum Try {
 impl Client {
     /// A client that uses these proxies and stops between two chunks when `cancel` becomes true.
     pub fn new(proxies: Proxies, patience: Patience, cancel: Arc<AtomicBool>) -> Result<Self, HttpError> {
-        let through = |url: &Option<String>| url.as_ref().map(|url| agent(&patience, Some(url))).transpose();
+        let tunnel = |url: &String| agent(&patience, Some(url));
         Ok(Self {
             direct: agent(&patience, None)?,
-            http: through(&proxies.http)?,
-            https: through(&proxies.https)?,
+            http: proxies.http.as_ref().map(|url| plain(&patience, url)).transpose()?,
+            https: proxies.https.as_ref().map(tunnel).transpose()?,
             proxies,
             patience,
             cancel,
@@ -331,11 +332,29 @@ impl Client {
     }
 }
 
+/// An agent that connects directly, or through a tunnel of the proxy.
 fn agent(patience: &Patience, proxy: Option<&str>) -> Result<ureq::Agent, HttpError> {
-    let proxy = proxy
-        .map(|url| ureq::Proxy::new(url).map_err(|_names_no_url| HttpError::Proxy(url.to_owned())))
-        .transpose()?;
-    let config = ureq::Agent::config_builder()
+    let proxy = proxy.map(parse_proxy).transpose()?;
+    Ok(config(patience, proxy).new_agent())
+}
+
+/// An agent for `http:` URLs: an HTTP proxy is asked itself, other kinds and those that want a name and password are
+/// tunnelled through.
+fn plain(patience: &Patience, url: &str) -> Result<ureq::Agent, HttpError> {
+    let proxy = parse_proxy(url)?;
+    if proxy.protocol() != ureq::ProxyProtocol::Http || proxy.username().is_some() {
+        return Ok(config(patience, Some(proxy)).new_agent());
+    }
+    let uri = proxy.uri().clone();
+    Ok(absolute::agent(config(patience, None), uri))
+}
+
+fn parse_proxy(url: &str) -> Result<ureq::Proxy, HttpError> {
+    ureq::Proxy::new(url).map_err(|_names_no_url| HttpError::Proxy(url.to_owned()))
+}
+
+fn config(patience: &Patience, proxy: Option<ureq::Proxy>) -> ureq::config::Config {
+    ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(proxy)
         .user_agent(concat!("basalt/", env!("CARGO_PKG_VERSION")))
@@ -344,8 +363,7 @@ fn agent(patience: &Patience, proxy: Option<&str>) -> Result<ureq::Agent, HttpEr
         .timeout_recv_response(Some(patience.silence))
         .timeout_per_read(Some(patience.silence))
         .max_idle_connections_per_host(16)
-        .build();
-    Ok(config.new_agent())
+        .build()
 }
 
 /// What ureq reports before there is a status.

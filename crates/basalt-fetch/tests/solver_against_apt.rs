@@ -85,16 +85,77 @@ const SETS: &[Set] = &[
     full("kde, recommended", "task-kde-desktop"),
 ];
 
-/// `(set, package, who has it, reason)`: what may differ from apt.
-const DIFFERENCES: &[(&str, &str, Side, &str)] = &[];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Side {
-    #[allow(dead_code, reason = "the table may be one-sided")]
-    Ours,
-    #[allow(dead_code, reason = "the table may be one-sided")]
-    Apt,
-}
+/// `(set, packages, reason)`: what apt takes and we don't. Asked for these packages as well, our answer must be apt's to
+/// the last package, so nothing else differs.
+///
+/// One cause behind all of them: apt decides an alternative when it meets it, depth first, and takes the first one even
+/// if a package that it meets later satisfies the group anyway. We look at what is certain before we choose.
+const DIFFERENCES: &[(&str, &str, &str)] = &[
+    (
+        "containers",
+        "containernetworking-plugins",
+        "`container-network-stack` is provided by netavark, which podman depends on by name",
+    ),
+    ("sway", "seatd", "`seatd | logind`: libpam-systemd, which dbus-user-session needs, provides logind"),
+    (
+        "gnome",
+        "xterm",
+        "xorg's `xterm | x-terminal-emulator`: gnome-terminal is there for task-gnome-desktop",
+    ),
+    ("gnome", "pinentry-curses", "gpg-agent's `pinentry-curses | pinentry`: gcr needs pinentry-gnome3"),
+    (
+        "gnome",
+        "fonts-dejavu-core",
+        "fontconfig-config's first of eight fonts: others of them are needed by name",
+    ),
+    ("gnome, recommended", "xterm", "xorg's `xterm | x-terminal-emulator`: gnome-terminal is there"),
+    (
+        "gnome, recommended",
+        "pinentry-curses",
+        "gpg-agent's `pinentry-curses | pinentry`: gcr needs pinentry-gnome3",
+    ),
+    (
+        "gnome, recommended",
+        "locales",
+        "`locales | locales-all`: locales-all is recommended by name elsewhere",
+    ),
+    ("xfce, recommended", "xterm", "xorg's `xterm | x-terminal-emulator`: xfce4-terminal is there"),
+    (
+        "xfce, recommended",
+        "pinentry-curses",
+        "gpg-agent's `pinentry-curses | pinentry`: pinentry-gnome3 is there",
+    ),
+    (
+        "xfce, recommended",
+        "fonts-dejavu-core",
+        "fontconfig-config's first of eight fonts: fonts-liberation is there",
+    ),
+    (
+        "xfce, recommended",
+        "ukui-polkit",
+        "`polkit-1-auth-agent`: mate-polkit is there; apt takes both, and with this one Qt 5, GDAL and OpenCV",
+    ),
+    (
+        "kde, recommended",
+        "fonts-dejavu-core",
+        "fontconfig-config's first of eight fonts: others of them are there",
+    ),
+    (
+        "kde, recommended",
+        "pinentry-curses",
+        "gpg-agent's `pinentry-curses | pinentry`: kmail brings pinentry-qt",
+    ),
+    (
+        "kde, recommended",
+        "gnome-keyring",
+        "libqt6keychain1's `gnome-keyring | kwalletmanager`: kwalletmanager is there",
+    ),
+    (
+        "kde, recommended",
+        "pinentry-gnome3",
+        "comes with gnome-keyring, and then stands for kmail's pinentry-qt",
+    ),
+];
 
 #[test]
 fn the_choice_is_sound_and_apts() {
@@ -139,29 +200,25 @@ fn examine(apt: &Apt, pool: &Pool<'_>, paragraphs: &HashMap<(&str, &str), &str>,
         assert!(solution.packages.len() > 600, "a desktop has {} packages", solution.packages.len());
     }
     let mut problems = apt.judge(set, &solution, paragraphs);
-    let ours: BTreeMap<&str, &str> =
-        solution.packages.iter().map(|c| (c.record.name, c.record.version)).collect();
     // apt settles what is named first before it looks at the next, so the order is that of our own roots.
     let base = solution.packages.iter().filter(|c| c.why == Why::Base).map(|c| c.record.name);
     let theirs = apt.choose(set, &set.wanted.split_whitespace().chain(base).collect::<Vec<_>>());
-    let allowed = |package: &str, side: Side| {
-        DIFFERENCES
-            .iter()
-            .any(|(set_name, name, s, _)| *set_name == set.name && *name == package && *s == side)
-    };
-    for (name, version) in &ours {
-        match theirs.get(*name) {
+    let more = DIFFERENCES.iter().filter(|(name, _, _)| *name == set.name);
+    let more =
+        more.flat_map(|(_, packages, _)| packages.split_whitespace()).map(|name| name.parse().unwrap());
+    let request = Request { wanted: request.wanted.into_iter().chain(more).collect(), ..request };
+    let solution = solve(pool, &request).unwrap();
+    let ours: BTreeMap<&str, &str> =
+        solution.packages.iter().map(|c| (c.record.name, c.record.version)).collect();
+    for chosen in &solution.packages {
+        let (name, version) = (chosen.record.name, chosen.record.version);
+        match theirs.get(name) {
             Some(other) if other == version => {}
             Some(other) => problems.push(format!("{}: {name} is {version}, apt has {other}", set.name)),
-            None if allowed(name, Side::Ours) => {}
-            None => {
-                let why =
-                    solution.packages.iter().find(|c| c.record.name == *name).map(|c| c.why.to_string());
-                problems.push(format!("{}: ours alone: {name} ({})", set.name, why.unwrap_or_default()));
-            }
+            None => problems.push(format!("{}: ours alone: {name} ({})", set.name, chosen.why)),
         }
     }
-    for name in theirs.keys().filter(|name| !ours.contains_key(name.as_str()) && !allowed(name, Side::Apt)) {
+    for name in theirs.keys().filter(|name| !ours.contains_key(name.as_str())) {
         problems.push(format!("{}: apt's alone: {name}", set.name));
     }
     problems

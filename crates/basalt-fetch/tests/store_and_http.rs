@@ -7,11 +7,11 @@ mod support;
 use std::sync::{Arc, Mutex, atomic::AtomicBool};
 
 use basalt_fetch::{
-    http::{Expected, HttpError},
+    http::{Expected, HttpError, Proxies},
     store::{Check, Found, Store},
 };
 use basalt_types::Digest;
-use support::{Fault, Server, client, told};
+use support::{Fault, Server, client, client_through, told};
 
 fn big() -> Vec<u8> {
     (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect()
@@ -140,4 +140,22 @@ fn what_will_not_go_better_is_not_tried_again() {
     server.fail("busy", &[Fault::Busy, Fault::Busy, Fault::Busy]);
     let busy = get(&format!("{}/busy", server.url));
     assert!(busy.contains("(tried 3 times): status 503"), "{busy}");
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_whole_url_unless_the_host_is_excluded() {
+    let (proxy, direct) = (Server::start(), Server::start());
+    let url = "http://mirror.invalid/debian/x";
+    proxy.files.lock().unwrap().insert(url.to_owned(), b"by proxy".to_vec());
+    direct.put("x", b"direct");
+    let client = client_through(Proxies {
+        http: Some(proxy.url.clone()),
+        https: None,
+        none: vec!["127.0.0.1".to_owned()],
+    });
+    assert_eq!(client.get(url, 99).unwrap(), b"by proxy");
+    assert_eq!(client.get(&format!("{}/x", direct.url), 99).unwrap(), b"direct");
+    assert_eq!(proxy.requests(), [url]);
+    let error = told(&client.get("http://mirror.invalid/gone", 99).unwrap_err());
+    assert!(error.starts_with("`http://mirror.invalid/gone` answered with status 404"), "{error}");
 }

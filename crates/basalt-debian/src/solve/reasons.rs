@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
     Chosen, Solution, SolveError, Why,
@@ -63,15 +63,34 @@ impl Walk<'_, '_, '_> {
         }
     }
 
+    /// Keeps what the kept ones need. Groups that one chosen package alone satisfies come first: those that several
+    /// satisfy are often met by then, and a package that only they spoke for stays out.
     fn close(&mut self) -> Result<(), SolveError> {
-        while let Some(&id) = self.order.get(self.closed) {
-            self.closed += 1;
-            for options in self.view.depends(id) {
-                let (by, relation) = pair(self.view, id, &options);
-                let found = self.satisfier(&options.candidates).ok_or_else(|| unsound(&by, &relation))?;
-                self.keep(found, Why::Needed { by, relation });
+        let mut several = VecDeque::new();
+        loop {
+            while let Some(&id) = self.order.get(self.closed) {
+                self.closed += 1;
+                for options in self.view.depends(id) {
+                    let chosen =
+                        options.candidates.iter().filter(|id| self.chosen.contains(id)).take(2).count();
+                    if chosen > 1 {
+                        several.push_back((id, options));
+                    } else {
+                        self.keep_one(id, &options)?;
+                    }
+                }
+            }
+            match several.pop_front() {
+                Some((id, options)) => self.keep_one(id, &options)?,
+                None => return Ok(()),
             }
         }
+    }
+
+    fn keep_one(&mut self, id: PackageId, options: &Options<'_>) -> Result<(), SolveError> {
+        let (by, relation) = pair(self.view, id, options);
+        let found = self.satisfier(&options.candidates).ok_or_else(|| unsound(&by, &relation))?;
+        self.keep(found, Why::Needed { by, relation });
         Ok(())
     }
 }

@@ -198,14 +198,19 @@ fn respond(mut stream: TcpStream, file: Option<Vec<u8>>, range: Option<usize>, f
     drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..sent])));
 }
 
+pub(crate) fn client_through(proxies: Proxies) -> Client {
+    Client::new(proxies, PATIENCE, Arc::default()).unwrap()
+}
+
+const PATIENCE: Patience = Patience {
+    connect: Duration::from_secs(5),
+    silence: Duration::from_secs(5),
+    retries: 2,
+    pause: Duration::from_millis(1),
+};
+
 pub(crate) fn client(cancel: Arc<AtomicBool>) -> Client {
-    let patience = Patience {
-        connect: Duration::from_secs(5),
-        silence: Duration::from_secs(5),
-        retries: 2,
-        pause: Duration::from_millis(1),
-    };
-    Client::new(Proxies::default(), patience, cancel).unwrap()
+    Client::new(Proxies::default(), PATIENCE, cancel).unwrap()
 }
 
 pub(crate) fn source(url: &str, keyring: Keyring) -> Source {
