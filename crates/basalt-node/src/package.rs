@@ -17,10 +17,14 @@ pub struct PackageFile {
 /// Where the agent goes, mode 0755; the units start it there.
 pub const AGENT: &str = "usr/bin/basalt-agent";
 
-const TEXTS: [(&str, &str); 5] = [
+const AFTER_TMPFILES: &str = include_str!("../units/after-tmpfiles.conf");
+
+const TEXTS: [(&str, &str); 7] = [
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
+    ("usr/lib/systemd/system/systemd-networkd.service.d/10-basalt.conf", AFTER_TMPFILES),
+    ("usr/lib/systemd/system/systemd-resolved.service.d/10-basalt.conf", AFTER_TMPFILES),
     ("usr/lib/systemd/system/var.mount", include_str!("../units/var.mount")),
     ("usr/lib/tmpfiles.d/basalt.conf", include_str!("../units/basalt.tmpfiles.conf")),
 ];

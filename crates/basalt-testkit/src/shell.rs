@@ -88,6 +88,21 @@ impl<'a> Shell<'a> {
         Ok(shell)
     }
 
+    /// Becomes root through sudo; `login`'s user must be allowed to.
+    ///
+    /// # Errors
+    /// [`ShellError::Refused`] when it is not, otherwise as [`Shell::run`].
+    pub fn become_root(&mut self, login: &Login) -> Result<(), ShellError> {
+        self.console.send(" exec sudo --stdin --prompt='@password:' bash --noprofile --norc\n")?;
+        self.console.expect("@password:", self.patience)?;
+        self.console.send(&format!("{}\n", login.password))?;
+        self.run("PS1=; PS2=; true")?;
+        match self.run("id -u")?.text.trim() {
+            "0" => Ok(()),
+            _ => Err(ShellError::Refused { user: login.user.clone(), tail: self.console.tail(20) }),
+        }
+    }
+
     /// Runs one line of shell and gives its output and exit status.
     ///
     /// # Errors

@@ -54,8 +54,10 @@ fn show(image: &TestImage) -> Done {
     }
     let login = image.login();
     let mut shell = Shell::login(&mut machine, &login)?;
-    let status = shell.run("sudo basalt-agent status")?;
-    shell.type_line("sudo systemctl poweroff")?;
+    shell.become_root(&login)?;
+    shell.run_within("systemctl is-system-running --wait", Duration::from_secs(600))?;
+    let status = shell.run("basalt-agent status")?;
+    shell.type_line("systemctl poweroff")?;
     let ended = machine.wait_exit(Duration::from_secs(300))?;
     say(last_screen(&machine.console()?.text(), &login.user));
     say(format!("{}$ sudo basalt-agent status\n{}", login.user, status.text));

@@ -89,21 +89,40 @@ fn folders() -> Vec<PathBuf> {
         return vec![PathBuf::from(folder)];
     }
     let program = env::current_exe().unwrap_or_default();
-    let beside = program.parent().unwrap_or(Path::new("/"));
-    vec![beside.join("../lib/basalt"), beside.to_owned()]
+    vec![program.parent().unwrap_or(Path::new("/")).join("../lib/basalt")]
 }
 
 fn find(folders: &[PathBuf], name: &str) -> CommandResult<Vec<u8>> {
     for folder in folders {
         let path = folder.join(name);
         if path.is_file() {
-            return fs::read(&path).map_err(|source| {
+            let program = fs::read(&path).map_err(|source| {
                 CommandError::new(Kind::Host, crate::commands::FileError::new(&path, source))
-            });
+            })?;
+            return match is_static(&program) {
+                true => Ok(program),
+                false => {
+                    Err(CommandError::new(Kind::Host, format!("{} is not a static program", path.display()))
+                        .hint("the initramfs has no libraries: build it with `cargo xtask dist`"))
+                }
+            };
         }
     }
     let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     Err(CommandError::new(Kind::Host, format!("the node program {name} is not in {}", places.join(" or ")))
         .hint("from a source tree, `cargo xtask dist` builds it")
         .hint("elsewhere, set BASALT_NODE_DIR to the folder that holds basalt-init and basalt-agent"))
+}
+
+/// Whether a 64-bit ELF program asks for no interpreter: it has no program header of type `PT_INTERP` (3; System V ABI,
+/// chapter 5).
+fn is_static(program: &[u8]) -> bool {
+    let half = |at: usize| Some(u16::from_le_bytes(program.get(at..at + 2)?.try_into().ok()?));
+    let long = |at: usize| Some(u64::from_le_bytes(program.get(at..at + 8)?.try_into().ok()?));
+    let headers = || {
+        let (start, size, count) = (usize::try_from(long(32)?).ok()?, half(54)?, half(56)?);
+        let types = (0..usize::from(count)).map(|index| half(start.checked_add(index * usize::from(size))?));
+        types.collect::<Option<Vec<u16>>>()
+    };
+    program.starts_with(b"\x7fELF") && headers().is_some_and(|types| !types.contains(&3))
 }

@@ -104,9 +104,15 @@ pub(super) fn package_timers(
     editor: &mut Editor<'_>,
     _: &ImageInfo<LayoutSpec>,
 ) -> Result<(), FinaliseCause> {
-    for timer in ["apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer"] {
-        if has(editor, timer) {
-            editor.link(&format!("/etc/systemd/system/{timer}"), "/dev/null")?;
+    for unit in [
+        "apt-daily.timer",
+        "apt-daily-upgrade.timer",
+        "dpkg-db-backup.timer",
+        // An upgrade brings the boot loader with it; nothing else may touch the ESP's.
+        "systemd-boot-update.service",
+    ] {
+        if has(editor, unit) {
+            editor.link(&format!("/etc/systemd/system/{unit}"), "/dev/null")?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ pub struct Disk {
     /// The EFI system partition: boot loader, and one kernel image for each slot.
     #[serde(default = "one_gib")]
     pub esp: ByteSize,
-    /// Each slot's root partition. `auto`: the content, and half as much again for later releases.
+    /// Each slot's root partition. `auto`: twice the content and at least 2 GiB, for nothing makes it larger later.
     #[serde(default)]
     pub slot: SlotSize,
     /// Whether there is a second slot, which upgrades need.

@@ -31,6 +31,7 @@ impl Recipe {
             (boots, "dbus", "kernel.package", "systemd's own services talk over it"),
             (boots, "kmod", "kernel.package", "module loading"),
             (boots, "systemd-boot-efi", "outputs", "the boot loader and the stub of the kernel image"),
+            (boots, "systemd-boot", "outputs", "marks a release good that came up (boot counting)"),
             (boots, file_system, "disk.dataFileSystem", "makes the data partition at the first boot"),
             (!utc, "tzdata", "timezone", "the time zone's rules"),
             (!built_in, "locales-all", "locale", "the locale, ready made"),

@@ -63,8 +63,8 @@ fn keys_bring_the_packages_that_they_need() {
     let names = |lines: &str| -> Vec<String> {
         parse(lines).implied_packages().into_iter().map(|implied| implied.package.to_string()).collect()
     };
-    let boot = ["linux-image-amd64", "systemd-sysv", "udev", "dbus", "kmod", "systemd-boot-efi", "e2fsprogs"];
-    assert_eq!(names(""), boot);
+    let boot = "linux-image-amd64 systemd-sysv udev dbus kmod systemd-boot-efi systemd-boot e2fsprogs";
+    assert_eq!(names("").join(" "), boot);
     assert!(names("architecture: arm64\n").contains(&"linux-image-arm64".to_owned()));
     assert!(names("timezone: Europe/Rome\n").contains(&"tzdata".to_owned()));
     assert!(names("disk: {dataFileSystem: xfs}\n").contains(&"xfsprogs".to_owned()));
