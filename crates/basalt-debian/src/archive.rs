@@ -182,8 +182,13 @@ fn stream<S: Sink>(input: &mut dyn Read, sink: &mut S) -> Result<(), Stopped<S::
             EntryKind::File(size) => size,
             EntryKind::Directory | EntryKind::Symlink(_) | EntryKind::HardLink(_) => 0,
         };
-        let mut content = Exactly { input: &mut raw, left: declared };
-        sink.entry(entry, &mut content).map_err(Stopped::Sink)?;
+        let mut content = Exactly { input: &mut raw, left: declared, failure: None };
+        let taken = sink.entry(entry, &mut content);
+        // Whatever a sink makes of bytes that can't be read: the archive is to blame.
+        if let Some(failure) = content.failure {
+            return Err(Stopped::Archive(ArchiveProblem::Damaged(failure)));
+        }
+        taken.map_err(Stopped::Sink)?;
     }
     Ok(())
 }
@@ -208,6 +213,16 @@ impl<R: Read> Read for Measured<R> {
 struct Exactly<'r> {
     input: &'r mut dyn Read,
     left: u64,
+    failure: Option<io::Error>,
+}
+
+impl Exactly<'_> {
+    /// Keeps the failure for the archive's reader, and gives the sink one like it.
+    fn fail(&mut self, error: io::Error) -> io::Error {
+        let same = io::Error::new(error.kind(), error.to_string());
+        self.failure = Some(error);
+        same
+    }
 }
 
 impl Read for Exactly<'_> {
@@ -216,12 +231,14 @@ impl Read for Exactly<'_> {
             return Ok(0);
         }
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        match self.input.read(&mut buffer[..most])? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
+        match self.input.read(&mut buffer[..most]) {
+            Ok(0) => Err(self.fail(io::ErrorKind::UnexpectedEof.into())),
+            Ok(count) => {
                 self.left -= count as u64;
                 Ok(count)
             }
+            Err(interrupted) if interrupted.kind() == io::ErrorKind::Interrupted => Err(interrupted),
+            Err(error) => Err(self.fail(error)),
         }
     }
 }

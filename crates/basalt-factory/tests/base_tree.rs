@@ -2,6 +2,13 @@
 //!
 //! This program is its own worker, and starts itself again as an ordinary user, as one to be killed, and as one without
 //! namespaces; therefore its `main` is its own. Run as root: it becomes others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
 
 mod base_support;
 

@@ -98,7 +98,9 @@ pub(super) fn run_preinsts(
             ending,
             tail,
         },
-        other => setup_failure(&other),
+        other @ (ChrootError::Start(_) | ChrootError::Setup(_) | ChrootError::Died(_)) => {
+            setup_failure(&other)
+        }
     })
 }
 
@@ -234,7 +236,9 @@ pub(super) fn run_script(script: &str, epoch: i64, tree: &Path, report: Report<'
     let run = chroot.run(&[step], &mut |event| pass_on(event, report));
     run.map_err(|error| match error {
         ChrootError::Step { index: _, command: _, ending, tail } => Failure::UserScript { ending, tail },
-        other => setup_failure(&other),
+        other @ (ChrootError::Start(_) | ChrootError::Setup(_) | ChrootError::Died(_)) => {
+            setup_failure(&other)
+        }
     })
 }
 

@@ -1,5 +1,4 @@
 use std::{
-    fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
@@ -135,14 +134,11 @@ fn said(tail: &str) -> String {
 }
 
 fn list(packages: &[(String, String)]) -> String {
-    let mut text = String::new();
-    for (index, (package, state)) in packages.iter().take(5).enumerate() {
-        let comma = if index > 0 { ", " } else { "" };
-        // Writing to a String can't fail.
-        drop(write!(text, "{comma}{package} ({state})"));
-    }
-    if packages.len() > 5 {
-        drop(write!(text, " and {} more", packages.len() - 5));
-    }
-    text
+    let shown: Vec<String> =
+        packages.iter().take(5).map(|(package, state)| format!("{package} ({state})")).collect();
+    let more = match packages.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    shown.join(", ") + &more
 }

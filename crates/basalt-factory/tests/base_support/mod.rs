@@ -16,10 +16,10 @@ use basalt_testkit::require_tool;
 use basalt_types::Digest;
 
 /// The time of every tree in these tests.
-pub const EPOCH: i64 = 1_763_000_000;
+pub(crate) const EPOCH: i64 = 1_763_000_000;
 
 /// Runs mmdebstrap for `packages` with a scrubbed environment; `options` come before the suite and the output.
-pub fn mmdebstrap(packages: &str, options: &[&str], out: &Path) {
+pub(crate) fn mmdebstrap(packages: &str, options: &[&str], out: &Path) {
     let facts = basalt_fetch::mirror::observe(Path::new("/"), &|name| std::env::var(name).ok()).unwrap();
     let mirror = basalt_fetch::mirror::choose(&facts, None, "trixie").unwrap();
     Command::new(&require_tool("mmdebstrap", "mmdebstrap"))
@@ -35,25 +35,27 @@ pub fn mmdebstrap(packages: &str, options: &[&str], out: &Path) {
 }
 
 /// A folder with the package files of the Essential set, kept between runs.
-pub fn essential() -> PathBuf {
+pub(crate) fn essential() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("base-essential");
     if !folder.join("complete").exists() {
         fs::create_dir_all(&folder).unwrap();
-        let hook = keep_packages(&folder);
-        let options = ["--variant=extract", "--skip=cleanup/apt/cache,download/empty", hook.as_str()];
+        let hook = keep_packages("extract", &folder);
+        let options =
+            ["--variant=extract", "--skip=cleanup/apt/cache,essential/unlink,download/empty", hook.as_str()];
         mmdebstrap("?essential", &options, Path::new("/dev/null"));
+        assert!(request(&folder).packages.len() > 50, "mmdebstrap fetched too few packages");
         fs::write(folder.join("complete"), "").unwrap();
     }
     folder
 }
 
-/// The mmdebstrap hook that copies the package files it fetched.
-pub fn keep_packages(folder: &Path) -> String {
-    format!("--customize-hook=cp \"$1\"/var/cache/apt/archives/*.deb '{}'", folder.display())
+/// The mmdebstrap hook that copies the package files it fetched: at `extract` or `customize`.
+pub(crate) fn keep_packages(moment: &str, folder: &Path) -> String {
+    format!("--{moment}-hook=cp \"$1\"/var/cache/apt/archives/*.deb '{}'", folder.display())
 }
 
 /// A request for every package file of a folder.
-pub fn request(folder: &Path) -> BaseRequest {
+pub(crate) fn request(folder: &Path) -> BaseRequest {
     let paths: BTreeSet<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let debs = paths.iter().filter(|path| path.extension().is_some_and(|end| end == "deb"));
     BaseRequest {
@@ -64,7 +66,7 @@ pub fn request(folder: &Path) -> BaseRequest {
 }
 
 /// What a package file is.
-pub fn package(path: &Path) -> DebPackage {
+pub(crate) fn package(path: &Path) -> DebPackage {
     let bytes = fs::read(path).unwrap();
     let control = archive::read_control("test", &bytes[..]).unwrap();
     let Unpackable { name, version, architecture, .. } = Unpackable::parse("test", control).unwrap();
@@ -73,7 +75,7 @@ pub fn package(path: &Path) -> DebPackage {
 }
 
 /// Makes a package with these control files (`preinst`, `postinst`…) and these regular files.
-pub fn make_package(
+pub(crate) fn make_package(
     folder: &Path,
     name: &str,
     control: &[(&str, &str)],
@@ -107,12 +109,18 @@ fn tar(files: &[(&str, &str)]) -> Vec<u8> {
                 let mut header = tar::Header::new_gnu();
                 header.set_entry_type(tar::EntryType::Directory);
                 header.set_mode(0o755);
+                header.set_uid(0);
+                header.set_gid(0);
+                header.set_mtime(0);
                 header.set_size(0);
                 tar.append_data(&mut header, &path[..end], std::io::empty()).unwrap();
             }
         }
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o755);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(text.len() as u64);
         tar.append_data(&mut header, path, text.as_bytes()).unwrap();
     }
