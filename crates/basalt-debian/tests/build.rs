@@ -1,5 +1,12 @@
 //! dpkg-deb, which we did not write, accepts the packages that we make and finds in them what we put there.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the crate is pure, its oracle is a program"
+)]
+
 use std::{fs, path::Path, process::Command};
 
 use basalt_debian::build::{File, FileKind, build};

@@ -3,7 +3,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
     reason = "a test fails by panicking"
 )]
 

@@ -25,12 +25,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> CommandResult {
     let Arguments { path } = arguments;
     let written = OpenOptions::new().write(true).create_new(true).open(path);
-    written.and_then(|mut file| file.write_all(TEMPLATE.as_bytes())).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            CommandError::new(Kind::User, format!("{} is there already", path.display()))
-                .hint("name another file, or move this one away: a recipe is never overwritten")
+    written.and_then(|mut file| file.write_all(TEMPLATE.as_bytes())).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return CommandError::new(Kind::User, format!("{} is there already", path.display()))
+                .hint("name another file, or move this one away: a recipe is never overwritten");
         }
-        _ => CommandError::new(Kind::Host, format!("can't write {}: {error}", path.display())),
+        CommandError::new(Kind::Host, format!("can't write {}: {error}", path.display()))
     })?;
     super::print(&format!("wrote {0}\nnext: basalt build {0} -o out/", path.display()))
 }

@@ -11,6 +11,7 @@ use crate::error::{CommandError, CommandResult, Kind, OrFail as _};
 ///
 /// The serial console is this terminal: ctrl-A x ends the machine, ctrl-A h shows the other keys.
 #[derive(Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag that a person types")]
 pub struct Arguments {
     /// A disk image: raw or qcow2
     image: PathBuf,

@@ -25,7 +25,7 @@ const SECTOR: u32 = 512;
 #[derive(Debug)]
 pub enum Artifact {
     /// A raw disk and its partition table.
-    Disk(OpenFile, Parsed),
+    Disk(OpenFile, Box<Parsed>),
     /// A PE program, such as a UKI; its bytes.
     Program(Vec<u8>),
     /// An EROFS image.
@@ -99,7 +99,7 @@ impl Artifact {
         if at(SECTOR as usize, b"EFI PART") {
             let table = Table::parse(&file, SECTOR);
             let parsed = table.map_err(|source| ArtifactError::Table { path: path.to_owned(), source })?;
-            Ok(Self::Disk(file, parsed))
+            Ok(Self::Disk(file, Box::new(parsed)))
         } else if at(1024, &0xe0f5_e1e2_u32.to_le_bytes()) {
             Ok(Self::Root(file))
         } else if at(0, b"MZ") {

@@ -56,10 +56,10 @@ impl OutputError {
     /// Sorts an I/O error on `path` into its variant.
     pub fn new(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
-            _ => Self::Io { path, source },
+        if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::Full { path };
         }
+        Self::Io { path, source }
     }
 }
 

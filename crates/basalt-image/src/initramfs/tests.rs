@@ -169,7 +169,12 @@ fn the_tree_holds_init_the_index_and_uncompressed_modules() {
     let tree = assemble(&source, &plan).unwrap();
     let read = |path: &str| match &tree.node(tree.lookup(path).unwrap()).kind {
         Kind::File(content) => content.read(&NoStores).unwrap(),
-        other => panic!("{path} is {other:?}"),
+        other @ (Kind::Directory(_)
+        | Kind::Symlink(_)
+        | Kind::CharDevice(_)
+        | Kind::BlockDevice(_)
+        | Kind::Fifo
+        | Kind::Socket) => panic!("{path} is {other:?}"),
     };
     assert_eq!(read("/init"), b"init program");
     for module in &plan.modules {
