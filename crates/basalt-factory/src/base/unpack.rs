@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::{
         Mutex, PoisonError,
@@ -48,7 +49,8 @@ pub(super) fn unpack(
     let mut shared = BTreeSet::new();
     loop {
         let plan = unpack::plan(&packages, &shared);
-        fs::create_dir(tree).map_err(|error| Failure::io("make", tree, &error))?;
+        let made = fs::DirBuilder::new().mode(0o755).create(tree);
+        made.map_err(|error| Failure::io("make", tree, &error))?;
         let wave = Wave { request, packages: &packages, order: &plan.direct, report };
         let ground = Ground::open(tree)?;
         let outcome = wave.run(&ground);

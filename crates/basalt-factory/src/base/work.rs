@@ -57,7 +57,7 @@ impl WorkDirectory {
     /// disk tens of thousands of files that are removed again; else on the disk.
     pub(super) fn make_room(&self, bytes: u64) -> Result<(), Failure> {
         let refuse = |error: io::Error| Failure::io("make room at", &self.room(), &error);
-        fs::create_dir(self.room()).map_err(refuse)?;
+        fs::DirBuilder::new().mode(0o700).create(self.room()).map_err(refuse)?;
         let meminfo = fs::read_to_string("/proc/meminfo").map_err(refuse)?;
         match memory_for(bytes, &meminfo) {
             Some(limit) => mount_memory(&self.room(), limit).map_err(refuse),
