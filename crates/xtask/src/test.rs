@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let dist = stages.run("build the programs", demo::dist_for_tests)?;
     let image = paths::target().join("test-image");
     let cache = paths::target().join("test-cache");
-    stages.run("build the image", || demo::build_image(&dist, &image, &[("BASALT_CACHE", cache)]))?;
+    stages.run("build the image", || demo::build_image(&dist, &image, &[("BASALT_CACHE", cache.clone())]))?;
     let tree = stages.run("wait for the trixie tree", || {
         tree.join().map_err(|_panic| TaskError::Broken("making the trixie tree panicked".to_owned()))?
     })?;
@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         ("BASALT_DIST", dist.clone()),
         ("BASALT_NODE_DIR", dist.join("lib/basalt")),
         ("BASALT_TEST_IMAGE", image),
+        ("BASALT_CACHE", cache),
     ];
     stages.run("tests", || tests(arguments, &environment))?;
     stages.report();
