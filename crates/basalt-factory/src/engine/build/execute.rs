@@ -235,7 +235,7 @@ fn write_disk(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter)
         };
         let raw = build.artifact("raw");
         let output = PartialFile::create(&raw).or_fail(Kind::Host)?;
-        let written = disk::write(request, &mut tree, &output).map_err(refuse_disk)?;
+        let written = disk::write(request, &mut tree, &output).map_err(|error| refuse_disk(build, error))?;
         build.host.check_stop()?;
         let stamps = finish(build, step.key, (raw, output), &written)?;
         record(build, stamps)?;
@@ -244,8 +244,16 @@ fn write_disk(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter)
     })
 }
 
-fn refuse_disk(error: disk::DiskError) -> CommandError {
+fn refuse_disk(build: &Build, error: disk::DiskError) -> CommandError {
     use disk::DiskError as E;
+    if is_full(&error) {
+        let place = build.output.display();
+        return CommandError::new(
+            Kind::Host,
+            format!("no space left in {place}; nothing half-written is left there"),
+        )
+        .hint("free some, or choose another folder with -o");
+    }
     let kind = match &error {
         E::Kernel(_) | E::Missing { .. } | E::Layout(_) | E::CommandLine(_) | E::Finalise(_) => Kind::User,
         E::Read { .. } | E::Erofs(_) | E::Output(_) | E::Write(_) => Kind::Host,
@@ -258,6 +266,19 @@ fn refuse_disk(error: disk::DiskError) -> CommandError {
         | E::Table(_) => Kind::Bug,
     };
     CommandError::new(kind, error)
+}
+
+/// Whether a full file system is at the bottom of an error.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        if error.downcast_ref::<io::Error>().is_some_and(|error| full.contains(&error.kind())) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Gives everything its final name: the disk and the UKI if they were asked for, the manifest last.
