@@ -23,7 +23,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use basalt_exec::command::{Command, Program};
+use basalt_exec::command::Command;
 use basalt_factory::base::{self, BaseError, BaseRequest, Failure, ScriptRequest, Workshop};
 use basalt_testkit::require_tool;
 use base_support::{EPOCH, essential, make_package, request};
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         return build_only(Path::new(debs), Path::new(work), Path::new(out));
     }
     let filter = arguments.iter().skip(1).find(|argument| !argument.starts_with('-'));
-    let checks: [(&str, fn()); 11] = [
+    let checks: [(&str, fn()); 12] = [
         ("umask_place_and_time_change_nothing", umask_place_and_time_change_nothing),
         ("an_ordinary_user_makes_the_same_bytes", an_ordinary_user_makes_the_same_bytes),
         (
@@ -57,6 +57,7 @@ fn main() -> ExitCode {
         ("scripts_find_no_network_and_no_host", scripts_find_no_network_and_no_host),
         ("a_script_changes_what_it_says_and_nothing_else", a_script_changes_what_it_says_and_nothing_else),
         ("an_archive_from_the_future_is_refused", an_archive_from_the_future_is_refused),
+        ("packages_without_dpkg_are_refused", packages_without_dpkg_are_refused),
     ];
     let mut failed = 0;
     for (name, check) in checks {
@@ -338,5 +339,10 @@ fn an_archive_from_the_future_is_refused() {
     let mut request = request(&essential());
     request.epoch = i64::MAX;
     check_failure(&request, &|failure| matches!(failure, Failure::Clock { .. }));
-    assert!(Program::find("date", "coreutils").is_ok());
+}
+
+fn packages_without_dpkg_are_refused() {
+    let mut request = request(&essential());
+    request.packages.retain(|package| package.name != "dpkg");
+    check_failure(&request, &|failure| matches!(failure, Failure::NoDpkg(_)));
 }

@@ -29,6 +29,9 @@ pub enum Failure {
         /// What is wrong, with the file's name.
         message: String,
     },
+    /// Nothing in the tree could configure it.
+    #[error("the package `dpkg` is not among the {0} packages, and nothing else can configure them: add it")]
+    NoDpkg(usize),
     /// A path of a package can't be made in the tree.
     #[error("can't unpack `{path}` of {package}: {reason}")]
     Unpack {

@@ -52,6 +52,9 @@ fn build(
     report: Report<'_>,
 ) -> Result<BaseReport, Failure> {
     check_clock(request.epoch)?;
+    if !request.packages.iter().any(|package| package.name == "dpkg") {
+        return Err(Failure::NoDpkg(request.packages.len()));
+    }
     // Modes are set as packages have them; the programs in the chroot get their own umask.
     rustix::process::umask(Mode::empty());
     let planted = timed(Phase::Unpack, report, || {
