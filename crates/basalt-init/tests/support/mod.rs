@@ -252,7 +252,9 @@ impl Ended {
     pub(crate) fn probe(&self, what: &str) -> &str {
         let prefix = format!("PROBE {what}: ");
         let line = self.text.lines().find_map(|line| line.split_once(&prefix).map(|(_, rest)| rest));
-        line.unwrap_or_else(|| panic!("the machine did not say `{what}`:\n{}", self.text))
+        let line = line.unwrap_or_else(|| panic!("the machine did not say `{what}`:\n{}", self.text));
+        // The kernel may speak in the middle of a line: `[   12.061260] …`.
+        line.split_once("[ ").map_or(line, |(before, _kernel)| before)
     }
 
     /// Fails unless the console showed `wanted`.
