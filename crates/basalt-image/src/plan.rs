@@ -1,7 +1,7 @@
 //! The build plan: which steps a build has, what names each, and why it runs or not.
 //!
 //! A step's key is the digest of everything that decides its result: the keys of the steps before it, its own inputs
-//! and [`FORMAT`]. Equal keys mean equal bytes, so a result with the key in its name can be taken as it is.
+//! and the program that does it. Equal keys mean equal bytes, so a result with the key in its name can be taken as it is.
 //!
 //! Not here: where results are kept, and how a step is done.
 
@@ -10,14 +10,13 @@ use std::fmt;
 use basalt_types::{ByteSize, Digest};
 use serde::Serialize;
 
-/// Raised whenever the code of a step changes what the step makes; it is part of every key.
-pub const FORMAT: u32 = 1;
-
 /// What a build is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inputs {
     /// The identity of the release: the digest of the canonical resolved recipe.
     pub id: Digest,
+    /// The program that builds: another one may do a step otherwise.
+    pub program: Digest,
     /// The packages, the node package among them: digest of their list in the lock.
     pub packages: Digest,
     /// The recipe's files, users, units and names.
@@ -108,7 +107,8 @@ pub struct BuildPlan {
 /// A step whose result nobody needs is skipped: when the disk stands unchanged nothing runs, when the base tree is
 /// known no package is fetched.
 pub fn plan(inputs: &Inputs, observed: &Observed) -> BuildPlan {
-    let Inputs { id, packages, customisation, script, init, outputs } = inputs;
+    let Inputs { id, program, packages, customisation, script, init, outputs } = inputs;
+    let key = |name, inputs: &[&Digest]| key(program, name, inputs);
     let base = key(StepName::Base, &[packages]);
     let script_key = script.as_ref().map(|script| key(StepName::Script, &[&base, customisation, script]));
     // The modules come from the kernel package; nothing that a script may do to the tree changes them.
@@ -182,8 +182,8 @@ impl Step {
     }
 }
 
-fn key(name: StepName, inputs: &[&Digest]) -> Digest {
-    let mut text = format!("basalt {FORMAT} {name}");
+fn key(program: &Digest, name: StepName, inputs: &[&Digest]) -> Digest {
+    let mut text = format!("{program} {name}");
     for input in inputs {
         text.push(' ');
         text.push_str(&input.to_string());

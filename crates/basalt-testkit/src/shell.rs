@@ -96,6 +96,8 @@ impl<'a> Shell<'a> {
         self.console.send(" exec sudo --stdin --prompt='@password:' bash --noprofile --norc\n")?;
         self.console.expect("@password:", self.patience)?;
         self.console.send(&format!("{}\n", login.password))?;
+        // What is typed before the new shell asks is lost: it sets up the terminal first.
+        self.console.expect_any(&["# ", "@password:"], self.patience)?;
         self.run("PS1=; PS2=; true")?;
         match self.run("id -u")?.text.trim() {
             "0" => Ok(()),

@@ -258,8 +258,10 @@ fn inputs(resolved: &ResolvedRecipe, id: Digest, node: &NodeParts) -> CommandRes
         digest_of(&(files, units, users, (locale, timezone, hostname, keymap), resolved.files()))?;
     let script = script.as_ref().map(|script| digest_of(&(script, resolved.files()))).transpose()?;
     let packages = format!("{} {}", resolved.lock().content_digest(), Digest::of(&node.archive));
+    let program = fs::read("/proc/self/exe").or_fail(Kind::Host)?;
     Ok(Inputs {
         id,
+        program: Digest::of(&program),
         packages: Digest::of(packages.as_bytes()),
         customisation,
         script,

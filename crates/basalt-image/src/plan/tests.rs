@@ -4,6 +4,7 @@ fn inputs() -> Inputs {
     let named = |name: &str| Digest::of(name.as_bytes());
     Inputs {
         id: named("id"),
+        program: named("program"),
         packages: named("packages"),
         customisation: named("customisation"),
         script: Some(named("script")),
@@ -55,6 +56,7 @@ fn an_edit_redoes_only_what_it_touches() {
         running(&edited, &after(&inputs()))
     };
     let other = Digest::of(b"other");
+    assert_eq!(changed(&|inputs| inputs.program = other), "base script initramfs disk");
     assert_eq!(changed(&|inputs| inputs.outputs = other), "disk");
     assert_eq!(changed(&|inputs| inputs.init = other), "initramfs disk");
     assert_eq!(changed(&|inputs| inputs.customisation = other), "script disk");
