@@ -150,7 +150,7 @@ fn a_corrupt_download_is_noticed_and_fetched_again() {
     let stored = PathBuf::from(std::env::var_os("BASALT_CACHE").unwrap());
     let stored = stored.join("store/sha256").join(&digest[..2]).join(digest);
     let mut bytes = fs::read(&stored).unwrap();
-    bytes.pop();
+    bytes[200] ^= 1;
     fs::write(&stored, &bytes).unwrap();
     let again = project.run(&["build", "--no-cache"]);
     assert_works(&again);

@@ -21,6 +21,7 @@ use basalt_fetch::{
 use basalt_image::plan::{self, BuildPlan, Inputs, Observed};
 use basalt_spec::{Lock, Origin, Recipe, ResolvedRecipe, words::RelativePath};
 use basalt_types::{ByteSize, Digest};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
 
 pub use execute::{Outcome, execute};
@@ -60,6 +61,8 @@ pub struct Build {
     output: PathBuf,
     inputs: Inputs,
     observed: Observed,
+    /// Packages whose download was damaged in the store, and where it was moved.
+    damaged: Vec<(String, PathBuf)>,
 }
 
 /// What this machine offers to a build.
@@ -178,8 +181,9 @@ impl Build {
         let inputs = inputs(&resolved, id, &node)?;
         let output = wishes.output.clone();
         let observed = Observed { ignore_cache: wishes.no_cache, ..Observed::default() };
-        let mut build = Self { resolved, id, sources, folder, node, host, output, inputs, observed };
-        build.observed = build.observe_results()?;
+        let damaged = Vec::new();
+        let mut build = Self { resolved, id, sources, folder, node, host, output, inputs, observed, damaged };
+        (build.observed, build.damaged) = build.observe_results()?;
         Ok(build)
     }
 
@@ -203,32 +207,42 @@ impl Build {
         self.output.join(format!("{}.{ending}", self.recipe().name))
     }
 
-    fn observe_results(&self) -> CommandResult<Observed> {
+    fn observe_results(&self) -> CommandResult<(Observed, Vec<(String, PathBuf)>)> {
         let steps = plan::plan(&self.inputs, &Observed::default()).steps;
         let known = |key: &Digest| {
             [ResultKind::Tree, ResultKind::Initramfs].iter().any(|kind| self.host.cache.has(key, *kind))
         };
-        let (mut count, mut bytes) = (0, 0);
-        for package in &self.lock().packages {
-            let here = match package.origin {
-                Origin::File(_) => true,
-                Origin::Archive { .. } => {
-                    let found = self.host.store.get(&package.sha256, Some(package.size), Check::Size);
-                    matches!(found.or_fail(Kind::Host)?, Found::Whole(_))
-                }
+        let results: Vec<Digest> = steps.iter().map(|step| step.key).filter(known).collect();
+        // What will be unpacked is read in full now, so that damage is mended by fetching instead of failing later.
+        let unpacks = self.observed.ignore_cache || results.is_empty();
+        let check = if unpacks { Check::Content } else { Check::Size };
+        let found = self.lock().packages.par_iter().map(|package| {
+            let found = match package.origin {
+                Origin::File(_) => None,
+                Origin::Archive { .. } => Some(
+                    self.host.store.get(&package.sha256, Some(package.size), check).or_fail(Kind::Host)?,
+                ),
             };
-            if !here {
-                count += 1;
-                bytes += package.size;
+            Ok((package, found))
+        });
+        let (mut count, mut bytes, mut damaged) = (0, 0, Vec::new());
+        for (package, found) in found.collect::<CommandResult<Vec<_>>>()? {
+            match found {
+                None | Some(Found::Whole(_)) => continue,
+                Some(Found::Absent) => {}
+                Some(Found::Corrupt(moved)) => damaged.push((package.name.to_string(), moved)),
             }
+            count += 1;
+            bytes += package.size;
         }
-        Ok(Observed {
+        let observed = Observed {
             missing_packages: (count, ByteSize::bytes(bytes)),
             package_count: self.lock().packages.len(),
             ignore_cache: self.observed.ignore_cache,
-            results: steps.iter().map(|step| step.key).filter(known).collect(),
+            results,
             standing_output: self.standing_output(),
-        })
+        };
+        Ok((observed, damaged))
     }
 
     /// The key of the build whose files all stand in the output folder as they were written.

@@ -95,6 +95,13 @@ fn fetch(build: &Build, reporter: &Reporter) -> CommandResult {
         }
         debian::Event::Started { .. } | debian::Event::Finished { .. } => {}
     };
+    for (package, moved_to) in &build.damaged {
+        let text = format!(
+            "{package} was damaged in the store (moved to {}): fetching it again",
+            moved_to.display()
+        );
+        reporter.report(&Event::Note { step: StepName::Fetch, text });
+    }
     reporter.step(StepName::Fetch, || {
         let client = build.host.client()?;
         let context = Context { client: &client, store: &build.host.store, report: &report };
