@@ -9,6 +9,7 @@ use basalt_formats::{ReadAt, fat, gpt::Table};
 use basalt_image::layout::{GrowthIds, Role};
 use basalt_node::{
     BootFacts, Credential, DiskFacts, KernelPartition, Link, MachineId, Observed, Rival, Signature,
+    partition_path,
 };
 use basalt_types::ByteSize;
 
@@ -43,7 +44,7 @@ pub(crate) fn provision(open: OpenFor) -> AgentResult<(Disk, Observed)> {
         rivals: rivals(&boot, &table.table).or_fail(Kind::Host)?,
         data: data(&medium, &table.table).or_fail(Kind::Host)?,
         link: link(Path::new(DATA_LINK)).or_fail(Kind::Host)?,
-        credential: credential(&medium, &table.table),
+        credential: credential(&boot.disk, &table.table),
         machine_id: machine_id().or_fail(Kind::Host)?,
         ids: GrowthIds::from_seed(seed().or_fail(Kind::Host)?).or_fail(Kind::Host)?,
         disk: DiskFacts { device: boot.disk.clone(), table, kernel },
@@ -97,10 +98,16 @@ fn link(path: &Path) -> io::Result<Link> {
     }
 }
 
-/// Reads the ESP without mounting it.
-fn credential(disk: &dyn ReadAt, table: &Table) -> Credential {
-    let Some(window) = window(disk, table, Role::Esp) else { return Credential::Unreadable };
-    let Ok(listing) = fat::read(&window, 0) else { return Credential::Unreadable };
+/// Reads the ESP without mounting it: through its own device, for a file system that is mounted from there keeps what it
+/// wrote where that device is read, and not where the whole disk is.
+fn credential(disk: &str, table: &Table) -> Credential {
+    let is_esp = |partition: &&_| Role::of_partition(partition).is_some_and(|(role, _)| role == Role::Esp);
+    let Some(esp) = table.partitions.iter().find(is_esp) else { return Credential::Unreadable };
+    let Ok(esp) = Disk::open(Path::new(&partition_path(disk, esp.number))) else {
+        return Credential::Unreadable;
+    };
+    let esp = DiskMedium(esp);
+    let Ok(listing) = fat::read(&esp, 0) else { return Credential::Unreadable };
     if listing.get(MACHINE_ID_CREDENTIAL).is_none() {
         return Credential::Absent;
     }
