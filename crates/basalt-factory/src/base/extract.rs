@@ -14,15 +14,16 @@ use std::{
 
 use basalt_exec::files::{Root, Scope};
 use basalt_formats::{
-    ReadAt,
     erofs::Image,
-    tree::{Content, Kind, Metadata, NodeId, ReadContent, Tree},
+    tree::{Content, Kind, Metadata, NodeId, Tree},
 };
 use rayon::prelude::*;
 use rustix::{
     fs::{AtFlags, Mode, OFlags, XattrFlags, fsetxattr, futimens, linkat, mkdirat, openat, symlinkat},
     io::Errno,
 };
+
+use crate::engine::stores::OpenFile;
 
 use super::{
     collect::chain,
@@ -36,7 +37,7 @@ const CHUNK: usize = 1 << 20;
 /// Writes the tree in `image` to the directory `out`, which must not be there; gives the number of names.
 pub(super) fn extract(image: &Path, out: &Path) -> Result<usize, Failure> {
     let wrong = |reason: String| Failure::Image { path: image.to_owned(), reason };
-    let source = Stored::open(image).map_err(|error| Failure::io("open", image, &error))?;
+    let source = OpenFile::open(image).map_err(|error| Failure::io("open", image, &error))?;
     let tree = Image::open(&source).and_then(|found| found.tree(0)).map_err(|error| wrong(chain(&error)))?;
     std::fs::create_dir(out).map_err(|error| Failure::io("make", out, &error))?;
     let root = Root::open(out, Scope::NoLinks);
@@ -45,39 +46,9 @@ pub(super) fn extract(image: &Path, out: &Path) -> Result<usize, Failure> {
     writer.write()
 }
 
-/// The image file, as content and as bytes.
-struct Stored {
-    file: File,
-    size: u64,
-}
-
-impl Stored {
-    fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        Ok(Self { file, size })
-    }
-}
-
-impl ReadAt for Stored {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
-    }
-}
-
-impl ReadContent for Stored {
-    fn read_stored(&self, _store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, offset)
-    }
-}
-
 struct Writer<'w> {
     tree: &'w Tree,
-    content: &'w Stored,
+    content: &'w OpenFile,
     root: Root,
     shown: &'w Path,
 }

@@ -1,4 +1,4 @@
-//! The files that a tree's stored content is in.
+//! The file that a tree's stored content is in.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
@@ -9,12 +9,6 @@ use basalt_formats::{ReadAt, tree::ReadContent};
 pub struct OpenFile {
     file: File,
     size: u64,
-}
-
-/// Stores by number, as [`basalt_formats::tree::Source::Stored`] counts them.
-#[derive(Debug, Default)]
-pub struct Stores {
-    files: Vec<OpenFile>,
 }
 
 impl OpenFile {
@@ -39,16 +33,9 @@ impl ReadAt for OpenFile {
     }
 }
 
-impl Stores {
-    /// Stores whose only one is `file`, number 0.
-    pub fn of(file: OpenFile) -> Self {
-        Self { files: vec![file] }
-    }
-}
-
-impl ReadContent for Stores {
-    fn read_stored(&self, store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let file = usize::try_from(store).ok().and_then(|store| self.files.get(store));
-        file.ok_or_else(|| io::Error::other(format!("there is no store {store}")))?.read_at(offset, buffer)
+/// The only store of the tree that the file holds, whatever its number.
+impl ReadContent for OpenFile {
+    fn read_stored(&self, _store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_at(offset, buffer)
     }
 }

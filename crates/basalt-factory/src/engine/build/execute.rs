@@ -35,7 +35,7 @@ use crate::{
         disk::{self, Written},
         node::PACKAGE,
         output::{PartialFile, Stamp},
-        stores::{OpenFile, Stores},
+        stores::OpenFile,
     },
     error::{CommandError, CommandResult, Kind, OrFail as _},
     report::{self, Event, Reporter},
@@ -375,7 +375,7 @@ fn make_tree(
     })
 }
 
-fn open_tree(build: &Build, plan: &BuildPlan, name: StepName) -> CommandResult<(Tree, Stores)> {
+fn open_tree(build: &Build, plan: &BuildPlan, name: StepName) -> CommandResult<(Tree, OpenFile)> {
     let key = plan.step(name).map(|step| step.key).ok_or("a step is not in its plan").or_fail(Kind::Bug)?;
     let path = build.host.cache.result(&key, ResultKind::Tree);
     let file = OpenFile::open(&path)
@@ -383,7 +383,7 @@ fn open_tree(build: &Build, plan: &BuildPlan, name: StepName) -> CommandResult<(
     let tree = Image::open(&file).and_then(|image| image.tree(0)).map_err(|error| {
         CommandError::new(Kind::Host, error).hint(format!("remove {} and build again", path.display()))
     })?;
-    Ok((tree, Stores::of(file)))
+    Ok((tree, file))
 }
 
 fn customise(build: &Build, tree: &mut Tree, reader: &dyn ReadContent) -> CommandResult {
