@@ -1,6 +1,6 @@
 //! The two seams between a format and whatever holds its bytes.
 
-use std::io;
+use std::{io, ops::Range};
 
 /// Something that can be read at a position: a file, a block device, a slice.
 pub trait ReadAt: Sync {
@@ -9,6 +9,15 @@ pub trait ReadAt: Sync {
 
     /// Fills `buffer` with the bytes from `offset` on; an early end is an error.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// The byte ranges that may hold something else than zeros, ascending and apart from each other. Whoever knows its
+    /// holes says so, and writers of sparse formats need not look for them.
+    ///
+    /// # Errors
+    /// When the system can't tell.
+    fn data_ranges(&self) -> io::Result<Vec<Range<u64>>> {
+        Ok(std::iter::once(0..self.size()).filter(|range| !range.is_empty()).collect())
+    }
 }
 
 /// Something that can be written at a position. What is never written reads as zeros, so holes stay holes.
