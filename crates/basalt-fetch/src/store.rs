@@ -4,26 +4,39 @@
 //! <root>/store/sha256/ab/<64 hex digits>   whole files, never changed once they have this name
 //! <root>/partial/<64 hex digits>           downloads that are not complete; locked by whoever writes
 //! <root>/corrupt/<64 hex digits>.<n>       files that were not what their name says
+//! <root>/leases/, <root>/sweep.lock        who uses what ([`Lease`], [`Sweep`])
 //! ```
 //!
 //! A file gets its name by one rename after its bytes were hashed, so a kill at any instant leaves a partial file or a
 //! whole one. There is no fsync: after a power cut a whole file may have lost its bytes, which [`Store::get`] sees,
-//! because it verifies, and moves away. Safe for several processes: a name never changes its content.
+//! because it verifies, and moves away. Safe for several processes: a name never changes its content, and what a living
+//! process has looked up or stored is never swept away.
+
+mod lease;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom, Write as _},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use basalt_types::Digest;
 use sha2::Digest as _;
 
-/// A content store.
+pub use lease::{Lease, Pause, Sweep};
+
+/// A content store. Its clones share one lease: what one looked up stays as long as any of them lives.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    lease: Arc<Lease>,
 }
 
 /// How much of a stored file is verified before it is used.
@@ -94,7 +107,8 @@ impl Store {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(failed("create the folder", &path))?;
         }
-        Ok(Self { root })
+        let lease = Arc::new(Lease::new(&root));
+        Ok(Self { root, lease })
     }
 
     /// The folder of the store.
@@ -108,11 +122,16 @@ impl Store {
         self.root.join("store/sha256").join(&hex[..2]).join(hex)
     }
 
-    /// Looks a file up. What fails the check is moved away, so that the next insert is not in its way.
+    /// Looks a file up and takes it into use. What fails the check is moved away, so that the next insert is not in its
+    /// way.
     pub fn get(&self, digest: &Digest, size: Option<u64>, check: Check) -> Result<Found, StoreError> {
         let path = self.path(digest);
+        if !self.lease.hold(&path)? {
+            return Ok(Found::Absent);
+        }
         let mut file = match File::open(&path) {
             Ok(file) => file,
+            // Found damaged and moved away by another process.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
             Err(error) => return Err(failed("open", &path)(error)),
         };
@@ -145,8 +164,8 @@ impl Store {
         if let Found::Whole(path) = self.get(&digest, Some(size), Check::Content)? {
             return Ok((digest, path));
         }
-        let temporary = self.root.join("partial").join(format!("{}.{}", digest.hex(), unique()));
-        fs::write(&temporary, bytes).map_err(failed("write", &temporary))?;
+        let (mut file, temporary) = self.own_partial(&digest)?;
+        file.write_all(bytes).map_err(failed("write", &temporary))?;
         Ok((digest, self.publish(&temporary, &digest)?))
     }
 
@@ -158,8 +177,7 @@ impl Store {
         let (path, mut file) = match file.try_lock() {
             Ok(()) if is_at(&file, &shared)? => (shared, file),
             Ok(()) | Err(TryLockError::WouldBlock) => {
-                let own = self.root.join("partial").join(format!("{}.{}", digest.hex(), unique()));
-                let file = open_partial(&own)?;
+                let (file, own) = self.own_partial(digest)?;
                 (own, file)
             }
             Err(TryLockError::Error(error)) => return Err(failed("lock", &shared)(error)),
@@ -169,12 +187,21 @@ impl Store {
         Ok(Partial { store: self, file, path, hasher, length })
     }
 
+    /// A new unfinished file that is this process's alone, locked before any sweep can see it.
+    fn own_partial(&self, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
+        let own = self.root.join("partial").join(format!("{}.{}", digest.hex(), unique()));
+        let _pause = self.lease.pause()?;
+        let file = open_partial(&own)?;
+        file.lock().map_err(failed("lock", &own))?;
+        Ok((file, own))
+    }
+
     fn publish(&self, from: &Path, digest: &Digest) -> Result<PathBuf, StoreError> {
         let path = self.path(digest);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
         }
-        fs::rename(from, &path).map_err(failed("rename into the store", &path))?;
+        self.lease.publish(from, &path)?;
         Ok(path)
     }
 }
