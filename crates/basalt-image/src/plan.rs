@@ -25,8 +25,19 @@ pub struct Inputs {
     pub script: Option<Digest>,
     /// The static init program.
     pub init: Digest,
-    /// Kernel arguments, disk sizes and outputs.
-    pub outputs: Digest,
+    /// What is to be made.
+    pub outputs: Outputs,
+}
+
+/// The outputs of a build, as far as steps care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outputs {
+    /// The digest of their list.
+    pub list: Digest,
+    /// Whether one of them is made from the release.
+    pub release: bool,
+    /// Whether one of them is made from the tree as packages left it.
+    pub tree: bool,
 }
 
 /// What is there before the build.
@@ -56,8 +67,10 @@ pub enum StepName {
     Script,
     /// Pack the init program and the kernel modules.
     Initramfs,
-    /// Write root, verity, UKI, ESP and disk.
-    Disk,
+    /// Make what boots: root file system, hash tree, UKI.
+    Release,
+    /// Write the outputs.
+    Outputs,
 }
 
 /// Why a step runs or does not.
@@ -104,49 +117,72 @@ pub struct BuildPlan {
 
 /// Decides which steps run.
 ///
-/// A step whose result nobody needs is skipped: when the disk stands unchanged nothing runs, when the base tree is
+/// A step whose result nobody needs is skipped: when the outputs stand unchanged nothing runs, when the release is
 /// known no package is fetched.
 pub fn plan(inputs: &Inputs, observed: &Observed) -> BuildPlan {
-    let Inputs { id, program, packages, customisation, script, init, outputs } = inputs;
-    let key = |name, inputs: &[&Digest]| key(program, name, inputs);
-    let base = key(StepName::Base, &[packages]);
-    let script_key = script.as_ref().map(|script| key(StepName::Script, &[&base, customisation, script]));
-    // The modules come from the kernel package; nothing that a script may do to the tree changes them.
-    let initramfs = key(StepName::Initramfs, &[&base, init]);
-    let tree = script_key.unwrap_or(base);
-    let disk = key(StepName::Disk, &[id, &tree, customisation, &initramfs, outputs]);
-
+    let keys = Keys::of(inputs);
     let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
-    let disk_stands = !observed.ignore_cache && observed.standing_output == Some(disk);
-    let script_stands = script_key.is_some_and(|key| known(&key));
-    let base_needed = !(disk_stands || script_stands && known(&initramfs));
-
+    let stands = !observed.ignore_cache && observed.standing_output == Some(keys.outputs);
     let state = |needed: bool, key: &Digest| match (needed, known(key)) {
         (false, _) => Standing::NotNeeded,
         (true, true) => Standing::Known,
         (true, false) => Standing::Unknown,
     };
-    let base_state = state(base_needed, &base);
+    let release = state(!stands && inputs.outputs.release, &keys.release);
+    let makes_release = release == Standing::Unknown;
+    let initramfs = state(makes_release, &keys.initramfs);
+    let tree_needed = makes_release || !stands && inputs.outputs.tree;
+    let script = keys.script.map(|key| (key, state(tree_needed, &key)));
+    let base_needed = initramfs == Standing::Unknown
+        || script.map_or(tree_needed, |(_, standing)| standing == Standing::Unknown);
+    let base = state(base_needed, &keys.base);
+
+    let step = |name, key, action| Step { name, key, action };
     let mut steps = vec![
-        Step { name: StepName::Fetch, key: *packages, action: fetch(observed, base_state) },
-        Step {
-            name: StepName::Base,
-            key: base,
-            action: cached(base_state, "the packages or their configuration changed"),
-        },
+        step(StepName::Fetch, inputs.packages, fetch(observed, base)),
+        step(StepName::Base, keys.base, cached(base, "the packages or their configuration changed")),
     ];
-    if let Some(key) = script_key {
-        let action = cached(state(!disk_stands, &key), "the script or what it works on changed");
-        steps.push(Step { name: StepName::Script, key, action });
+    if let Some((key, standing)) = script {
+        let action = cached(standing, "the script or what it works on changed");
+        steps.push(step(StepName::Script, key, action));
     }
-    let action = cached(state(!disk_stands, &initramfs), "the kernel or the init program changed");
-    steps.push(Step { name: StepName::Initramfs, key: initramfs, action });
-    let action = match disk_stands {
+    if inputs.outputs.release {
+        let action = cached(initramfs, "the kernel or the init program changed");
+        steps.push(step(StepName::Initramfs, keys.initramfs, action));
+        let action = cached(release, "something that is in the image changed");
+        steps.push(step(StepName::Release, keys.release, action));
+    }
+    let action = match stands {
         true => Action::Reuse { because: "the output folder holds exactly this build".into() },
         false => Action::Run { because: "the output folder does not hold this build".into() },
     };
-    steps.push(Step { name: StepName::Disk, key: disk, action });
-    BuildPlan { id: *id, steps }
+    steps.push(step(StepName::Outputs, keys.outputs, action));
+    BuildPlan { id: inputs.id, steps }
+}
+
+/// What names each step's result.
+struct Keys {
+    base: Digest,
+    script: Option<Digest>,
+    initramfs: Digest,
+    release: Digest,
+    outputs: Digest,
+}
+
+impl Keys {
+    fn of(inputs: &Inputs) -> Self {
+        let Inputs { id, program, packages, customisation, script, init, outputs } = inputs;
+        let key = |name, inputs: &[&Digest]| key(program, name, inputs);
+        let base = key(StepName::Base, &[packages]);
+        let script = script.as_ref().map(|script| key(StepName::Script, &[&base, customisation, script]));
+        // The modules come from the kernel package; nothing that a script may do to the tree changes them.
+        let initramfs = key(StepName::Initramfs, &[&base, init]);
+        let tree = script.unwrap_or(base);
+        // The id names everything else that is in a release: kernel arguments, sizes, customisation.
+        let release = key(StepName::Release, &[id, &tree, &initramfs]);
+        let outputs = key(StepName::Outputs, &[&release, &outputs.list]);
+        Self { base, script, initramfs, release, outputs }
+    }
 }
 
 impl BuildPlan {
@@ -192,7 +228,7 @@ fn key(program: &Digest, name: StepName, inputs: &[&Digest]) -> Digest {
 }
 
 /// Whether a step's result is wanted and there.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     NotNeeded,
     Known,
@@ -229,7 +265,8 @@ impl fmt::Display for StepName {
             Self::Base => "base",
             Self::Script => "script",
             Self::Initramfs => "initramfs",
-            Self::Disk => "disk",
+            Self::Release => "release",
+            Self::Outputs => "outputs",
         })
     }
 }

@@ -23,12 +23,10 @@ pub use lock::{
     ChangeSort, LOCK_VERSION, Lock, LockChange, LockDiff, LockError, LockMisfit, LockedPackage, LockedSource,
     Origin, Reason,
 };
-pub use manifest::{
-    Artifact, ArtifactKind, DocumentError, ImageInfo, MANIFEST_VERSION, Manifest, ManifestPartition,
-};
+pub use manifest::{Artifact, DocumentError, ImageInfo, MANIFEST_VERSION, Manifest, ManifestPartition};
 pub use recipe::{
-    ApiVersion, Base, DebianBase, Disk, FileContent, FileEntry, FileSystem, Implied, Kernel, Output, Pocket,
-    Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User,
+    ApiVersion, Base, Compression, DebianBase, Disk, FileContent, FileEntry, FileSystem, Implied, Kernel,
+    Output, OutputSource, Pocket, Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User,
 };
 pub use resolved::{ResolveError, ResolvedRecipe};
 pub use schema::{recipe_schema, recipe_schema_text};

@@ -4,7 +4,11 @@ use basalt_types::{Architecture, ByteSize, Digest, ImageName, ImageVersion, Part
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{canonical, lock::without_position, recipe::FileSystem};
+use crate::{
+    canonical,
+    lock::without_position,
+    recipe::{FileSystem, Output},
+};
 
 /// The version of the manifest's format that this crate writes and reads.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -25,23 +29,25 @@ pub struct Manifest {
     pub architecture: Architecture,
     /// Unix seconds: every time in the image is at most this.
     pub epoch: u64,
-    /// The root hash of dm-verity, which the kernel's command line names.
-    pub root_hash: Digest,
+    /// The root hash of dm-verity, which the kernel's command line names. None when no output boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_hash: Option<Digest>,
     /// The digest of the lock's content: [`crate::Lock::content_digest`].
     pub lock: Digest,
     /// How many packages are in the image.
     pub packages: u32,
-    /// The kernel's release as `uname -r` says it.
-    pub kernel: String,
+    /// The kernel's release as `uname -r` says it. None when no output boots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
     /// The version of Basalt that built it.
     pub tool: String,
-    /// The partitions of the raw disk, in the order on the disk. Empty when no disk was made.
+    /// The partitions of the disk, in the order on the disk. Every output that is a disk has them.
     pub partitions: Vec<ManifestPartition>,
     /// The files that were made.
     pub artifacts: Vec<Artifact>,
 }
 
-/// One partition of the raw disk.
+/// One partition of the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ManifestPartition {
@@ -59,8 +65,8 @@ pub struct ManifestPartition {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Artifact {
-    /// What it is.
-    pub kind: ArtifactKind,
+    /// The output that it belongs to.
+    pub output: Output,
     /// Its name, beside the manifest.
     pub file: String,
     /// How many bytes it has, holes included.
@@ -69,20 +75,6 @@ pub struct Artifact {
     /// and by the digest of the UKI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-}
-
-/// What a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum ArtifactKind {
-    /// A raw disk.
-    Disk,
-    /// A unified kernel image.
-    Uki,
-    /// The root file system alone.
-    Root,
-    /// The lock that it was built from.
-    Lock,
 }
 
 /// `/usr/lib/basalt/image.json`: what the image knows of itself.

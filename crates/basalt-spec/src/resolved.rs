@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The version of the way ids are made. A change of it changes every id, so it changes with the meaning only.
-const ID_FORMAT: u64 = 1;
+const ID_FORMAT: u64 = 2;
 
 /// A recipe, its lock, and the digest of each file beside the recipe that goes into the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,13 +111,18 @@ impl ResolvedRecipe {
     }
 
     /// The image's id: the digest of
-    /// `{"files":{PATH:DIGEST},"format":1,"lock":DIGEST,"recipe":{…}}` in canonical JSON.
+    /// `{"files":{PATH:DIGEST},"format":2,"lock":DIGEST,"recipe":{…}}` in canonical JSON.
     ///
+    /// `recipe` is without `outputs`: a release is the same release in every container.
     /// `lock` is [`Lock::content_digest`]: where packages came from doesn't change what they are.
     pub fn id(&self) -> Digest {
+        let mut recipe = self.recipe.effective();
+        if let Value::Object(keys) = &mut recipe {
+            keys.remove("outputs");
+        }
         digest(&json!({
             "format": ID_FORMAT,
-            "recipe": self.recipe.effective(),
+            "recipe": recipe,
             "lock": self.lock.content_digest(),
             "files": canonical::json(&self.files),
         }))

@@ -81,13 +81,19 @@ fn a_change_of_meaning_changes_the_id() {
         ("kind: Recipe", "kind: Recipe\nscript: 'true'"),
         ("kind: Recipe", "kind: Recipe\nunits: {mask: [a.service]}"),
         ("kind: Recipe", "kind: Recipe\ntimezone: Europe/Rome"),
-        ("kind: Recipe", "kind: Recipe\noutputs: [disk, uki]"),
+        ("kind: Recipe", "kind: Recipe\ndisk: {compression: lz4}"),
     ];
     for (from, to) in changes {
         let text = RECIPE.replacen(from, to, 1);
         assert_ne!(text, RECIPE);
         assert_ne!(resolved(&text, b"hello").id(), id, "{from} → {to}");
     }
+}
+
+#[test]
+fn a_release_is_the_same_in_every_container() {
+    let more = RECIPE.replacen("kind: Recipe", "kind: Recipe\noutputs: [disk, uki]", 1);
+    assert_eq!(resolved(&more, b"hello").id(), resolved(RECIPE, b"hello").id());
 }
 
 #[test]
@@ -125,7 +131,7 @@ fn a_manifest_reads_back_and_is_strict() {
   ],
   "artifacts": [
     {
-      "kind": "disk",
+      "output": "disk",
       "file": "edge.raw",
       "size": 1073741824,
       "digest": "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"

@@ -114,7 +114,7 @@ impl Artifact {
     fn document(path: &Path) -> Result<Self, ArtifactError> {
         let text = fs::read_to_string(path);
         let text = text.map_err(|source| ArtifactError::Read { path: path.to_owned(), source })?;
-        if text.contains("\"rootHash\"") {
+        if text.contains("\"artifacts\"") {
             let manifest = Manifest::parse(&text);
             let refuse = |source| ArtifactError::Manifest { path: path.to_owned(), source };
             manifest.map(Self::Manifest).map_err(refuse)

@@ -18,8 +18,8 @@ use basalt_fetch::{
     mirror::Facts,
     store::{Check, Found, Store},
 };
-use basalt_image::plan::{self, BuildPlan, Inputs, Observed};
-use basalt_spec::{Lock, Origin, Recipe, ResolvedRecipe, words::RelativePath};
+use basalt_image::plan::{self, BuildPlan, Inputs, Observed, Outputs};
+use basalt_spec::{Lock, Origin, OutputSource, Recipe, ResolvedRecipe, words::RelativePath};
 use basalt_types::{ByteSize, Digest};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
@@ -210,7 +210,9 @@ impl Build {
     fn observe_results(&self) -> CommandResult<(Observed, Vec<(String, PathBuf)>)> {
         let steps = plan::plan(&self.inputs, &Observed::default()).steps;
         let known = |key: &Digest| {
-            [ResultKind::Tree, ResultKind::Initramfs].iter().any(|kind| self.host.cache.has(key, *kind))
+            [ResultKind::Tree, ResultKind::Initramfs, ResultKind::Release]
+                .iter()
+                .any(|kind| self.host.cache.has(key, *kind))
         };
         let results: Vec<Digest> = steps.iter().map(|step| step.key).filter(known).collect();
         // What will be unpacked is read in full now, so that damage is mended by fetching instead of failing later.
@@ -280,7 +282,16 @@ fn inputs(resolved: &ResolvedRecipe, id: Digest, node: &NodeParts) -> CommandRes
         customisation,
         script,
         init: Digest::of(&node.init),
-        outputs: Digest::of(resolved.recipe().to_canonical_json().as_bytes()),
+        outputs: outputs(resolved.recipe())?,
+    })
+}
+
+fn outputs(recipe: &Recipe) -> CommandResult<Outputs> {
+    let from = |source| recipe.outputs.iter().any(|output| output.source() == source);
+    Ok(Outputs {
+        list: digest_of(&recipe.outputs)?,
+        release: from(OutputSource::Release),
+        tree: from(OutputSource::Tree),
     })
 }
 

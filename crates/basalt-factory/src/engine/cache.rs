@@ -3,7 +3,7 @@
 //! ```text
 //! $BASALT_CACHE | $XDG_CACHE_HOME/basalt | ~/.cache/basalt
 //! ├── store/    downloads by sha256 (basalt-fetch)
-//! ├── steps/    KEY.erofs, KEY.cpio.zst …: results of steps; the name is the whole story
+//! ├── steps/    KEY.erofs, KEY.cpio.zst, KEY.release/ …: results of steps; the name is the whole story
 //! ├── outputs/  one small record per output folder: what was written there, to see that nothing changed
 //! └── work/     unfinished work of running builds, removed by the next one when its owner is gone
 //! ```
@@ -48,6 +48,8 @@ pub enum ResultKind {
     Tree,
     /// A compressed initramfs.
     Initramfs,
+    /// A release: a folder of files.
+    Release,
 }
 
 impl ResultKind {
@@ -55,6 +57,7 @@ impl ResultKind {
         match self {
             Self::Tree => "erofs",
             Self::Initramfs => "cpio.zst",
+            Self::Release => "release",
         }
     }
 }
@@ -108,7 +111,7 @@ impl Cache {
 
     /// Whether a step's result is there.
     pub fn has(&self, key: &Digest, kind: ResultKind) -> bool {
-        self.result(key, kind).is_file()
+        self.result(key, kind).exists()
     }
 
     /// A new file to write a result into, on the same file system as its place.
@@ -138,6 +141,42 @@ impl Cache {
             Ok(_file) => Ok(path),
             Err(error) => Err(CacheError::Io { path, source: error.error }),
         }
+    }
+
+    /// A new folder to write a result into, on the same file system as its place.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn new_result_folder(&self) -> Result<tempfile::TempDir, CacheError> {
+        let path = self.work();
+        tempfile::Builder::new()
+            .prefix("result-")
+            .tempdir_in(&path)
+            .map_err(|source| CacheError::Io { path, source })
+    }
+
+    /// Gives a finished folder its name; one that has the name already goes.
+    ///
+    /// # Errors
+    /// When it can't be renamed.
+    pub fn keep_folder(
+        &self,
+        finished: tempfile::TempDir,
+        key: &Digest,
+        kind: ResultKind,
+    ) -> Result<PathBuf, CacheError> {
+        let path = self.result(key, kind);
+        let fail = |source| CacheError::Io { path: path.clone(), source };
+        let former = self.new_result_folder()?;
+        // Whoever reads the former one keeps its open files.
+        match fs::rename(&path, former.path().join("former")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
+            Ok(()) | Err(_) => {}
+        }
+        fs::rename(finished.path(), &path).map_err(fail)?;
+        // The folder has left; what is to be removed with its handle is no more.
+        drop(finished);
+        Ok(path)
     }
 
     /// The record of what was last written to the output file `output`.

@@ -3,9 +3,10 @@
 pub mod artifact;
 pub mod build;
 pub mod cache;
-pub mod disk;
 pub mod node;
 pub mod output;
+pub mod outputs;
 pub mod project;
+pub mod release;
 pub mod resolve;
 pub mod stores;

@@ -90,6 +90,11 @@ impl PartialFile {
         self.file.as_file()
     }
 
+    /// The name that it will have.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Sets the length; what was not written reads as zeros and takes no space.
     ///
     /// # Errors
@@ -119,6 +124,11 @@ impl WriteAt for PartialFile {
 }
 
 impl Stamp {
+    /// How many bytes the file has.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The stamp of the file at `path` now.
     ///
     /// # Errors

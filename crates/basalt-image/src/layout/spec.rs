@@ -106,7 +106,7 @@ impl LayoutSpec {
     /// # Errors
     /// Every way in which the content does not fit into what was asked for.
     pub fn from_content(content: Content, request: &Disk) -> Result<Self, Vec<LayoutRefusal>> {
-        let Disk { esp, slot, slot_b, recovery, data, data_file_system: _ } = *request;
+        let Disk { esp, slot, slot_b, recovery, data, data_file_system: _, compression: _ } = *request;
         let mut refusals = out_of_bounds(request);
         let twice = ByteSize::bytes(content.root.get().saturating_mul(2).min(MOST.get()));
         let slot = match slot {

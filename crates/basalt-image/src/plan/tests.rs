@@ -9,7 +9,7 @@ fn inputs() -> Inputs {
         customisation: named("customisation"),
         script: Some(named("script")),
         init: named("init"),
-        outputs: named("outputs"),
+        outputs: Outputs { list: named("outputs"), release: true, tree: false },
     }
 }
 
@@ -27,7 +27,7 @@ fn after(inputs: &Inputs) -> Observed {
     Observed {
         package_count: 2,
         results: plan.steps.iter().map(|step| step.key).collect(),
-        standing_output: plan.step(StepName::Disk).map(|step| step.key),
+        standing_output: plan.step(StepName::Outputs).map(|step| step.key),
         ..Observed::default()
     }
 }
@@ -36,7 +36,7 @@ fn after(inputs: &Inputs) -> Observed {
 fn a_first_build_does_everything() {
     let observed =
         Observed { package_count: 2, missing_packages: (2, ByteSize::mib(3)), ..Observed::default() };
-    assert_eq!(running(&inputs(), &observed), "fetch base script initramfs disk");
+    assert_eq!(running(&inputs(), &observed), "fetch base script initramfs release outputs");
 }
 
 #[test]
@@ -51,41 +51,59 @@ fn a_build_of_the_same_inputs_does_nothing() {
 fn an_edit_redoes_only_what_it_touches() {
     let changed = |edit: &dyn Fn(&mut Inputs)| {
         let mut edited = inputs();
-        edit(&mut edited);
+        // Whatever is edited changes the id.
         edited.id = Digest::of(b"another id");
+        edit(&mut edited);
         running(&edited, &after(&inputs()))
     };
     let other = Digest::of(b"other");
-    assert_eq!(changed(&|inputs| inputs.program = other), "base script initramfs disk");
-    assert_eq!(changed(&|inputs| inputs.outputs = other), "disk");
-    assert_eq!(changed(&|inputs| inputs.init = other), "initramfs disk");
-    assert_eq!(changed(&|inputs| inputs.customisation = other), "script disk");
-    assert_eq!(changed(&|inputs| inputs.script = Some(other)), "script disk");
-    assert_eq!(changed(&|inputs| inputs.script = None), "disk");
-    assert_eq!(changed(&|inputs| inputs.packages = other), "base script initramfs disk");
+    assert_eq!(changed(&|inputs| inputs.program = other), "base script initramfs release outputs");
+    assert_eq!(changed(&|inputs| inputs.id = other), "release outputs");
+    assert_eq!(changed(&|inputs| inputs.init = other), "initramfs release outputs");
+    assert_eq!(changed(&|inputs| inputs.customisation = other), "script release outputs");
+    assert_eq!(changed(&|inputs| inputs.script = Some(other)), "script release outputs");
+    assert_eq!(changed(&|inputs| inputs.script = None), "release outputs");
+    assert_eq!(changed(&|inputs| inputs.packages = other), "base script initramfs release outputs");
 }
 
 #[test]
 fn a_lost_output_is_written_again_from_the_cache() {
     let observed = Observed { standing_output: None, ..after(&inputs()) };
-    assert_eq!(running(&inputs(), &observed), "disk");
+    assert_eq!(running(&inputs(), &observed), "outputs");
+}
+
+#[test]
+fn another_output_is_made_from_the_release_that_is_there() {
+    let mut edited = inputs();
+    edited.outputs.list = Digest::of(b"other");
+    assert_eq!(running(&edited, &after(&inputs())), "outputs");
+    edited.outputs.tree = true;
+    assert_eq!(running(&edited, &after(&inputs())), "outputs", "the tree is in the cache, too");
+}
+
+#[test]
+fn outputs_that_do_not_boot_need_neither_initramfs_nor_release() {
+    let mut edited = inputs();
+    edited.outputs = Outputs { list: Digest::of(b"tar"), release: false, tree: true };
+    assert_eq!(running(&edited, &Observed::default()), "base script outputs");
 }
 
 #[test]
 fn an_ignored_cache_keeps_the_downloads() {
     let observed = Observed { ignore_cache: true, ..after(&inputs()) };
-    assert_eq!(running(&inputs(), &observed), "base script initramfs disk");
+    assert_eq!(running(&inputs(), &observed), "base script initramfs release outputs");
 }
 
 #[test]
 fn the_plan_says_why() {
     let mut edited = inputs();
-    edited.outputs = Digest::of(b"other");
+    edited.outputs.list = Digest::of(b"other");
     insta::assert_snapshot!(plan(&edited, &after(&inputs())), @r"
       fetch      skip   no step needs the packages
       base       skip   no step needs it
-      script     reuse  an earlier build made it from the same inputs
-      initramfs  reuse  an earlier build made it from the same inputs
-      disk       run    the output folder does not hold this build
+      script     skip   no step needs it
+      initramfs  skip   no step needs it
+      release    reuse  an earlier build made it from the same inputs
+      outputs    run    the output folder does not hold this build
     ");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Output, Recipe};
+use super::{OutputSource, Recipe};
 use crate::{
     diagnostic::{Problem, ProblemKind},
     words::UnitName,
@@ -99,11 +99,15 @@ impl Conflicts<'_> {
     }
 
     fn bootable(&mut self, recipe: &Recipe) {
-        let boots = recipe.makes(Output::Disk) || recipe.makes(Output::Uki);
-        if recipe.kernel_package().is_none() && boots {
+        let boots = recipe.outputs.iter().find(|output| output.source() == OutputSource::Release);
+        if let (None, Some(output)) = (recipe.kernel_package(), boots) {
             let path = ["kernel", "package"].map(|key| Step::Key(key.to_owned()));
-            let message = "every output here boots, which takes a kernel".to_owned();
-            self.add(&path, message, "name a kernel package or leave `kernel` out");
+            let message = format!("the output `{}` boots, which takes a kernel", output.word());
+            self.add(
+                &path,
+                message,
+                "name a kernel package, leave `kernel` out, or ask for `tar`, `cpio` or `container`",
+            );
         }
         if recipe.outputs.is_empty() {
             let path = [Step::Key("outputs".to_owned())];

@@ -28,6 +28,26 @@ pub struct Disk {
     /// The data partition's file system.
     #[serde(default)]
     pub data_file_system: FileSystem,
+    /// How the root file system is compressed.
+    #[serde(default)]
+    pub compression: Compression,
+}
+
+/// How the root file system is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Zstandard where the image's kernel reads it (Linux 6.10 and later), else LZ4HC.
+    #[default]
+    Auto,
+    /// Not at all.
+    None,
+    /// LZ4: the fastest to write and to read, the largest.
+    Lz4,
+    /// LZ4 with a longer search: as fast to read, smaller, slower to write.
+    Lz4hc,
+    /// Zstandard: the smallest.
+    Zstd,
 }
 
 /// The size of a slot's root partition.
@@ -73,6 +93,7 @@ impl Default for Disk {
             recovery: true,
             data: one_gib(),
             data_file_system: FileSystem::Ext4,
+            compression: Compression::Auto,
         }
     }
 }

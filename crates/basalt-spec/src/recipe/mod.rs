@@ -8,6 +8,7 @@ mod check;
 mod disk;
 mod file;
 mod implied;
+mod output;
 mod script;
 mod template;
 mod user;
@@ -22,9 +23,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use base::{Base, DebianBase, Pocket};
-pub use disk::{Disk, FileSystem, SlotSize};
+pub use disk::{Compression, Disk, FileSystem, SlotSize};
 pub use file::{FileContent, FileEntry};
 pub use implied::Implied;
+pub use output::{Output, OutputSource};
 pub use script::Script;
 pub use template::TEMPLATE;
 pub use user::User;
@@ -149,16 +151,6 @@ pub struct Units {
     /// Units that can't be started at all.
     #[serde(default)]
     pub mask: Vec<UnitName>,
-}
-
-/// What a build can make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Output {
-    /// A raw disk that boots: `NAME.raw`.
-    Disk,
-    /// The unified kernel image alone: `NAME.efi`.
-    Uki,
 }
 
 impl Recipe {

@@ -150,9 +150,13 @@ impl fmt::Display for Root {
 fn write_manifest(f: &mut fmt::Formatter<'_>, manifest: &Manifest) -> fmt::Result {
     writeln!(f, "manifest of {} {} ({})", manifest.name, manifest.version, manifest.architecture)?;
     writeln!(f, "  id            {}", manifest.id)?;
-    writeln!(f, "  root hash     {}", manifest.root_hash)?;
+    if let Some(root_hash) = &manifest.root_hash {
+        writeln!(f, "  root hash     {root_hash}")?;
+    }
     writeln!(f, "  lock          {}", manifest.lock)?;
-    writeln!(f, "  kernel        {}", manifest.kernel)?;
+    if let Some(kernel) = &manifest.kernel {
+        writeln!(f, "  kernel        {kernel}")?;
+    }
     writeln!(f, "  packages      {}", manifest.packages)?;
     writeln!(f, "  built by      basalt {}", manifest.tool)?;
     for partition in &manifest.partitions {

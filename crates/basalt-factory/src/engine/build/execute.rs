@@ -22,9 +22,7 @@ use basalt_image::{
     kernel,
     plan::{BuildPlan, Step, StepName},
 };
-use basalt_spec::{
-    Artifact, ArtifactKind, MANIFEST_VERSION, Manifest, ManifestPartition, Origin, Output, Script,
-};
+use basalt_spec::{Artifact, MANIFEST_VERSION, Manifest, Origin, OutputSource, Script};
 use basalt_types::{ByteSize, Digest, Guid};
 
 use super::{Build, OutputRecord};
@@ -32,9 +30,10 @@ use crate::{
     base::{BaseRequest, DebPackage, ScriptRequest, Workshop},
     engine::{
         cache::ResultKind,
-        disk::{self, Written},
         node::PACKAGE,
         output::{PartialFile, Stamp},
+        outputs::{self, OutputsError, WrittenFile},
+        release::{self, Release, ReleaseError},
         stores::OpenFile,
     },
     error::{CommandError, CommandResult, Kind, OrFail as _},
@@ -66,14 +65,16 @@ pub fn execute(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandR
             StepName::Base => base(build, step, reporter),
             StepName::Script => script(build, plan, step, reporter),
             StepName::Initramfs => make_initramfs(build, plan, step, reporter),
-            StepName::Disk => write_disk(build, plan, step, reporter).map(|size| minimum_disk = Some(size)),
+            StepName::Release => make_release(build, plan, step, reporter),
+            StepName::Outputs => write_outputs(build, plan, step, reporter).map(|size| minimum_disk = size),
         };
         // A worker that was interrupted fails in its own words; the person only wants to know that it stopped.
         build.host.check_stop()?;
         done?;
     }
-    let mut files = vec![build.artifact("raw"), build.artifact("efi"), build.artifact("manifest.json")];
-    files.retain(|path| path.exists());
+    let endings = build.recipe().outputs.iter().flat_map(|output| output.endings());
+    let mut files: Vec<_> = endings.map(|ending| build.artifact(ending)).collect();
+    files.push(build.artifact("manifest.json"));
     Ok(Outcome { files, minimum_disk })
 }
 
@@ -222,37 +223,83 @@ fn make_initramfs(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Repor
     })
 }
 
-fn write_disk(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult<ByteSize> {
+fn make_release(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult {
     reporter.step(step.name, || {
-        let (mut tree, stores) = match plan.step(StepName::Script) {
-            Some(_) => open_tree(build, plan, StepName::Script)?,
-            None => open_tree(build, plan, StepName::Base)?,
-        };
-        if plan.step(StepName::Script).is_none() {
-            customise(build, &mut tree, &stores)?;
-        }
+        let (mut tree, stores) = system_tree(build, plan)?;
         let key = plan.step(StepName::Initramfs).map(|step| step.key).unwrap_or(step.key);
         let initramfs = fs::read(build.host.cache.result(&key, ResultKind::Initramfs)).or_fail(Kind::Host)?;
-        let request = disk::Request {
+        let request = release::Request {
             recipe: build.recipe(),
             id: build.id,
             epoch: epoch(build)?,
             content: &stores,
             initramfs: &initramfs,
         };
-        let raw = build.artifact("raw");
-        let output = PartialFile::create(&raw).or_fail(Kind::Host)?;
-        let written = disk::write(request, &mut tree, &output).map_err(|error| refuse_disk(build, error))?;
-        build.host.check_stop()?;
-        let stamps = finish(build, step.key, (raw, output), &written)?;
-        record(build, stamps)?;
-        let result = format!("root {}, root hash {}", written.used.root.human(), written.root_hash.hex());
-        Ok((written.layout.minimum_disk(), result))
+        let folder = build.host.cache.new_result_folder().or_fail(Kind::Host)?;
+        let record = release::make(request, &mut tree, folder.path()).map_err(refuse_release)?;
+        build.host.cache.keep_folder(folder, &step.key, ResultKind::Release).or_fail(Kind::Host)?;
+        Ok(((), format!("root {}, root hash {}", record.root_size.human(), record.root_hash.hex())))
     })
 }
 
-fn refuse_disk(build: &Build, error: disk::DiskError) -> CommandError {
-    use disk::DiskError as E;
+fn refuse_release(error: ReleaseError) -> CommandError {
+    use ReleaseError as E;
+    if is_full(&error) {
+        return CommandError::new(
+            Kind::Host,
+            "no space left in the cache; nothing half-written is left there",
+        )
+        .hint("free some, or say with BASALT_CACHE where there is more");
+    }
+    let kind = match &error {
+        E::Kernel(_) | E::Missing { .. } | E::Layout(_) | E::CommandLine(_) | E::Finalise(_) => Kind::User,
+        E::Read { .. } | E::Erofs(_) | E::Write(_) => Kind::Host,
+        E::Place { .. } | E::InfoTooLong(_) | E::ErofsPlan(_) | E::Verity(_) | E::Uki(_) => Kind::Bug,
+    };
+    CommandError::new(kind, error)
+}
+
+/// Writes what the recipe asks for; gives the smallest disk that the image can grow on.
+fn write_outputs(
+    build: &Build,
+    plan: &BuildPlan,
+    step: &Step,
+    reporter: &Reporter,
+) -> CommandResult<Option<ByteSize>> {
+    reporter.step(step.name, || {
+        let release = match plan.step(StepName::Release) {
+            Some(step) => Some(open_release(build, step)?),
+            None => None,
+        };
+        let trees = build.recipe().outputs.iter().any(|output| output.source() == OutputSource::Tree);
+        let tree = if trees { Some(system_tree(build, plan)?) } else { None };
+        let context = outputs::Context {
+            recipe: build.recipe(),
+            id: build.id,
+            epoch: epoch(build)?,
+            release: release.as_ref(),
+            tree: tree.as_ref().map(|(tree, stores)| (tree, stores as &dyn ReadContent)),
+            place: &|ending| build.artifact(ending),
+            stop: &build.host.stop,
+        };
+        let written = outputs::write(&context).map_err(|error| refuse_outputs(build, error))?;
+        build.host.check_stop()?;
+        let record = release.as_ref().map(|release| &release.record);
+        let (stamps, summary) = finish(build, step.key, written, record)?;
+        record_outputs(build, stamps)?;
+        Ok((record.map(|record| record.layout.minimum_disk()), summary))
+    })
+}
+
+fn open_release(build: &Build, step: &Step) -> CommandResult<Release> {
+    let folder = build.host.cache.result(&step.key, ResultKind::Release);
+    Release::open(&folder).map_err(|error| {
+        CommandError::new(Kind::Host, error).hint(format!("remove {} and build again", folder.display()))
+    })
+}
+
+fn refuse_outputs(build: &Build, error: OutputsError) -> CommandError {
+    use OutputsError as E;
     if is_full(&error) {
         let place = build.output.display();
         return CommandError::new(
@@ -262,15 +309,8 @@ fn refuse_disk(build: &Build, error: disk::DiskError) -> CommandError {
         .hint("free some, or choose another folder with -o");
     }
     let kind = match &error {
-        E::Kernel(_) | E::Missing { .. } | E::Layout(_) | E::CommandLine(_) | E::Finalise(_) => Kind::User,
-        E::Read { .. } | E::Erofs(_) | E::Output(_) | E::Write(_) => Kind::Host,
-        E::Place { .. }
-        | E::Unsettled
-        | E::ErofsPlan(_)
-        | E::Verity(_)
-        | E::Uki(_)
-        | E::Esp(_)
-        | E::Table(_) => Kind::Bug,
+        E::Output(_) | E::Io(_) => Kind::Host,
+        E::NoSource(_) | E::Esp(_) | E::Table(_) | E::Panicked(_) => Kind::Bug,
     };
     CommandError::new(kind, error)
 }
@@ -288,31 +328,43 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Gives everything its final name: the disk and the UKI if they were asked for, the manifest last.
+/// Gives everything its final name, the manifest last; says in a few words what was made.
 fn finish(
     build: &Build,
     key: Digest,
-    (raw, disk): (PathBuf, PartialFile),
-    written: &Written,
-) -> CommandResult<BTreeMap<PathBuf, Stamp>> {
+    written: outputs::Written,
+    record: Option<&release::Record>,
+) -> CommandResult<(BTreeMap<PathBuf, Stamp>, String)> {
+    let outputs::Written { files, partitions } = written;
     let mut stamps = BTreeMap::new();
     let mut artifacts = Vec::new();
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    if build.recipe().makes(Output::Disk) {
-        let size = written.plan.disk.get();
-        artifacts.push(Artifact { kind: ArtifactKind::Disk, file: name(&raw), size, digest: None });
-        stamps.insert(raw.clone(), disk.finish(key).or_fail(Kind::Host)?);
+    for WrittenFile { output, file } in files {
+        let path = file.target().to_owned();
+        let stamp = file.finish(key).or_fail(Kind::Host)?;
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        artifacts.push(Artifact { output, file, size: stamp.size(), digest: None });
+        stamps.insert(path, stamp);
     }
-    if build.recipe().makes(Output::Uki) {
-        let path = build.artifact("efi");
-        let (size, digest) = (written.uki.len() as u64, Some(Digest::of(&written.uki)));
-        artifacts.push(Artifact { kind: ArtifactKind::Uki, file: name(&path), size, digest });
-        stamps.insert(path.clone(), write_whole(&path, &written.uki, key)?);
-    }
-    let manifest = manifest(build, written, artifacts)?;
+    let summary = report::count(artifacts.len(), "file");
+    let recipe = build.recipe();
+    let manifest = Manifest {
+        format: MANIFEST_VERSION,
+        name: recipe.name.clone(),
+        version: recipe.version.clone(),
+        id: build.id,
+        architecture: recipe.architecture,
+        epoch: build.lock().epoch,
+        root_hash: record.map(|record| record.root_hash),
+        lock: build.lock().content_digest(),
+        packages: u32::try_from(build.lock().packages.len()).or_fail(Kind::Bug)?,
+        kernel: record.map(|record| record.kernel.clone()),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        partitions,
+        artifacts,
+    };
     let path = build.artifact("manifest.json");
     stamps.insert(path.clone(), write_whole(&path, manifest.to_json().as_bytes(), key)?);
-    Ok(stamps)
+    Ok((stamps, summary))
 }
 
 fn write_whole(path: &Path, bytes: &[u8], key: Digest) -> CommandResult<Stamp> {
@@ -321,38 +373,7 @@ fn write_whole(path: &Path, bytes: &[u8], key: Digest) -> CommandResult<Stamp> {
     file.finish(key).or_fail(Kind::Host)
 }
 
-fn manifest(build: &Build, written: &Written, artifacts: Vec<Artifact>) -> CommandResult<Manifest> {
-    let used = [written.used.esp, written.used.root, written.used.verity];
-    let plan = &written.plan;
-    let partitions = plan.table.partitions.iter().zip(used).map(|(partition, used)| {
-        let bytes = partition.bytes(plan.table.sector_size);
-        let label = partition.label.clone().ok_or("a partition without a label").or_fail(Kind::Bug)?;
-        Ok(ManifestPartition {
-            label,
-            offset: bytes.start,
-            size: ByteSize::bytes(bytes.end - bytes.start),
-            used,
-        })
-    });
-    let recipe = build.recipe();
-    Ok(Manifest {
-        format: MANIFEST_VERSION,
-        name: recipe.name.clone(),
-        version: recipe.version.clone(),
-        id: build.id,
-        architecture: recipe.architecture,
-        epoch: build.lock().epoch,
-        root_hash: written.root_hash,
-        lock: build.lock().content_digest(),
-        packages: u32::try_from(build.lock().packages.len()).or_fail(Kind::Bug)?,
-        kernel: written.kernel.clone(),
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        partitions: partitions.collect::<CommandResult<_>>()?,
-        artifacts,
-    })
-}
-
-fn record(build: &Build, files: BTreeMap<PathBuf, Stamp>) -> CommandResult {
+fn record_outputs(build: &Build, files: BTreeMap<PathBuf, Stamp>) -> CommandResult {
     let absolute = |(path, stamp)| Ok((std::path::absolute(path).or_fail(Kind::Host)?, stamp));
     let files = files.into_iter().map(absolute).collect::<CommandResult<_>>()?;
     let text = serde_json::to_vec(&OutputRecord { files }).or_fail(Kind::Bug)?;
@@ -373,6 +394,16 @@ fn make_tree(
         build.host.cache.keep(result, &step.key, ResultKind::Tree).or_fail(Kind::Host)?;
         Ok(((), summary))
     })
+}
+
+/// The tree as packages, files and script left it.
+fn system_tree(build: &Build, plan: &BuildPlan) -> CommandResult<(Tree, OpenFile)> {
+    if plan.step(StepName::Script).is_some() {
+        return open_tree(build, plan, StepName::Script);
+    }
+    let (mut tree, stores) = open_tree(build, plan, StepName::Base)?;
+    customise(build, &mut tree, &stores)?;
+    Ok((tree, stores))
 }
 
 fn open_tree(build: &Build, plan: &BuildPlan, name: StepName) -> CommandResult<(Tree, OpenFile)> {

@@ -8,7 +8,7 @@ use basalt_formats::{
 use basalt_image::kernel::Kernel;
 use basalt_types::Digest;
 
-use super::{DiskError, Request};
+use super::{ReleaseError, Request};
 
 /// The kernel falls back to the partition table's copy only when it is told to (`gpt`, block/partitions/efi.c): a
 /// power cut while the table is rewritten must leave a disk that boots.
@@ -25,7 +25,7 @@ pub(super) struct BootFiles {
 
 impl BootFiles {
     /// Reads them, before they are taken out of the tree.
-    pub(super) fn read(request: &Request<'_>, tree: &Tree, kernel: &Kernel) -> Result<Self, DiskError> {
+    pub(super) fn read(request: &Request<'_>, tree: &Tree, kernel: &Kernel) -> Result<Self, ReleaseError> {
         let efi = request.recipe.architecture.efi();
         let boot = "/usr/lib/systemd/boot/efi";
         let image = kernel.image.read(request.content);
@@ -33,7 +33,7 @@ impl BootFiles {
         Ok(Self {
             stub: read(request, tree, &format!("{boot}/linux{efi}.efi.stub"), "systemd-boot-efi")?,
             loader: read(request, tree, &format!("{boot}/systemd-boot{efi}.efi"), "systemd-boot-efi")?,
-            kernel: image.map_err(|source| DiskError::Read { path, source })?,
+            kernel: image.map_err(|source| ReleaseError::Read { path, source })?,
             release: kernel.version.clone(),
             initramfs_size: request.initramfs.len(),
         })
@@ -57,7 +57,7 @@ impl BootFiles {
         request: &Request<'_>,
         tree: &Tree,
         root_hash: &Digest,
-    ) -> Result<Vec<u8>, DiskError> {
+    ) -> Result<Vec<u8>, ReleaseError> {
         let os_release = read(request, tree, "/usr/lib/os-release", "base-files")?;
         let command_line = command_line(request, root_hash)?.to_string();
         let sections = uki::Sections {
@@ -72,7 +72,7 @@ impl BootFiles {
     }
 }
 
-fn command_line(request: &Request<'_>, root_hash: &Digest) -> Result<CommandLine, DiskError> {
+fn command_line(request: &Request<'_>, root_hash: &Digest) -> Result<CommandLine, ReleaseError> {
     let mut line = CommandLine::new();
     line.append(KernelArg::assignment("roothash", &root_hash.hex())?);
     for argument in OWN_ARGUMENTS {
@@ -85,13 +85,18 @@ fn command_line(request: &Request<'_>, root_hash: &Digest) -> Result<CommandLine
     Ok(line)
 }
 
-fn read(request: &Request<'_>, tree: &Tree, path: &str, package: &'static str) -> Result<Vec<u8>, DiskError> {
-    let missing = |source| DiskError::Missing { path: path.to_owned(), package, source };
+fn read(
+    request: &Request<'_>,
+    tree: &Tree,
+    path: &str,
+    package: &'static str,
+) -> Result<Vec<u8>, ReleaseError> {
+    let missing = |source| ReleaseError::Missing { path: path.to_owned(), package, source };
     let id = tree.resolve(path).map_err(missing)?;
     match &tree.node(id).kind {
-        Kind::File(content) => {
-            content.read(request.content).map_err(|source| DiskError::Read { path: path.to_owned(), source })
-        }
+        Kind::File(content) => content
+            .read(request.content)
+            .map_err(|source| ReleaseError::Read { path: path.to_owned(), source }),
         Kind::Directory(_)
         | Kind::Symlink(_)
         | Kind::CharDevice(_)

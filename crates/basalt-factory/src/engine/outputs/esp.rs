@@ -1,0 +1,63 @@
+//! The EFI system partition: the boot loader where firmware looks for it, and the release's UKI.
+
+use basalt_formats::{
+    bootentry::{EntryName, Tries},
+    fat::{Directory, FatError, Volume},
+};
+use basalt_types::ByteSize;
+
+use super::Context;
+use crate::engine::release::{Release, derived};
+
+/// How often a release may fail to come up before the boot loader prefers another (UAPI.1, boot counting).
+const TRIES: u32 = 3;
+
+/// Nothing is asked at boot: an unattended machine must not wait, and a person who holds space gets the menu. Editing
+/// the command line is off, for it could name another root. `beep` and the like stay at the loader's defaults.
+const LOADER_CONF: &str = "timeout 0\neditor no\n";
+
+/// How the boot loader finds the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    /// A disk that is upgraded: boot counters in the file name.
+    Disk,
+    /// A medium that never changes.
+    Live,
+}
+
+/// The partition as a FAT32 volume of this size; second, how many bytes its files have.
+pub(super) fn volume(
+    context: &Context<'_>,
+    release: &Release,
+    media: Media,
+    size: ByteSize,
+) -> Result<(Volume, ByteSize), FatError> {
+    let recipe = context.recipe;
+    let efi = recipe.architecture.efi();
+    let tries = match media {
+        Media::Disk => Some(Tries::fresh(TRIES)),
+        Media::Live => None,
+    };
+    let entry = EntryName::of_image(&recipe.name, &recipe.version, tries);
+    let files = [
+        (format!("EFI/BOOT/BOOT{}.EFI", efi.to_uppercase()), release.loader.as_slice()),
+        (format!("EFI/systemd/systemd-boot{efi}.efi"), &release.loader),
+        (format!("EFI/Linux/{entry}"), &release.uki),
+        ("loader/loader.conf".to_owned(), LOADER_CONF.as_bytes()),
+    ];
+    let mut root = Directory::new();
+    let mut used = 0;
+    for (path, bytes) in files {
+        used += bytes.len() as u64;
+        root.insert(&path, bytes)?;
+    }
+    let [a, b, c, d, ..] = *derived(context.id, "esp volume").as_bytes();
+    let volume = Volume {
+        size,
+        label: "ESP".parse()?,
+        volume_id: u32::from_be_bytes([a, b, c, d]),
+        epoch: context.epoch,
+        root,
+    };
+    Ok((volume, ByteSize::bytes(used)))
+}

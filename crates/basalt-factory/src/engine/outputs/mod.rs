@@ -1,0 +1,210 @@
+//! Writes the outputs: each from the release or from the tree, all at the same time.
+//!
+//! ```text
+//! release ──► virtual disk ──► raw, qcow2, vhd, vmdk, gce
+//!         ├─► iso, netboot, oci, uki
+//! tree ─────► container, tar, cpio
+//! ```
+//!
+//! Nothing is copied to an intermediate file: every writer reads the release's own files. No output has its final name
+//! before all are whole.
+
+mod disk;
+mod esp;
+mod memory;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use basalt_formats::{
+    ReadAt, WriteAt as _,
+    fat::FatError,
+    gpt::GptError,
+    tree::{ReadContent, Tree},
+};
+use basalt_spec::{ManifestPartition, Output, Recipe};
+use basalt_types::Digest;
+use thiserror::Error;
+
+use super::{
+    output::{OutputError, PartialFile},
+    release::Release,
+};
+use disk::ReleaseDisk;
+
+/// What outputs are made from.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// What was asked for.
+    pub recipe: &'a Recipe,
+    /// The identity of the release.
+    pub id: Digest,
+    /// Seconds since 1970: the time of everything that has no other.
+    pub epoch: i64,
+    /// What boots, when an output boots.
+    pub release: Option<&'a Release>,
+    /// The tree and its bytes, when an output is made from it.
+    pub tree: Option<(&'a Tree, &'a dyn ReadContent)>,
+    /// Says where the file `NAME` with this ending goes.
+    pub place: &'a (dyn Fn(&str) -> PathBuf + Sync),
+    /// Becomes true when the person wants to stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// What was written, not yet under its final name.
+#[derive(Debug)]
+pub struct Written {
+    /// The files, in the order of [`Output::ALL`].
+    pub files: Vec<WrittenFile>,
+    /// The partitions of the disk, when something boots.
+    pub partitions: Vec<ManifestPartition>,
+}
+
+/// One file.
+#[derive(Debug)]
+pub struct WrittenFile {
+    /// What it belongs to.
+    pub output: Output,
+    /// Its content, under a temporary name.
+    pub file: PartialFile,
+}
+
+/// Why an output could not be written.
+#[derive(Debug, Error)]
+pub enum OutputsError {
+    /// An output boots and there is no release: the plan was wrong.
+    #[error("the output `{}` has nothing to be made from", .0.word())]
+    NoSource(Output),
+    /// The EFI system partition could not be made.
+    #[error("the EFI system partition can't be made")]
+    Esp(#[from] FatError),
+    /// The partition table is not valid.
+    #[error("the partition table can't be made")]
+    Table(#[from] GptError),
+    /// The file could not be begun or ended.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The release could not be read, or the file not written.
+    #[error("an output can't be written")]
+    Io(#[from] io::Error),
+    /// A writer panicked; what it said is on standard error.
+    #[error("the writer of the output `{}` panicked", .0.word())]
+    Panicked(Output),
+}
+
+/// How much is copied at a time.
+const PIECE: u64 = 4 << 20;
+
+/// Writes all outputs of the recipe.
+///
+/// # Errors
+/// The first output's that fails; no file keeps a name then.
+pub fn write(context: &Context<'_>) -> Result<Written, OutputsError> {
+    let disk = context.release.map(|release| ReleaseDisk::new(context, release)).transpose()?;
+    let disk = disk.as_ref();
+    let mut files = Vec::new();
+    thread::scope(|scope| {
+        let running: Vec<_> = context
+            .recipe
+            .outputs
+            .iter()
+            .map(|output| (*output, scope.spawn(move || write_one(context, disk, *output))))
+            .collect();
+        for (output, thread) in running {
+            files.extend(thread.join().map_err(|_panic| OutputsError::Panicked(output))??);
+        }
+        Ok::<(), OutputsError>(())
+    })?;
+    Ok(Written { files, partitions: disk.map(ReleaseDisk::partitions).unwrap_or_default() })
+}
+
+fn write_one(
+    context: &Context<'_>,
+    disk: Option<&ReleaseDisk<'_>>,
+    output: Output,
+) -> Result<Vec<WrittenFile>, OutputsError> {
+    let none = || OutputsError::NoSource(output);
+    let release = || context.release.ok_or_else(none);
+    let disk = || disk.ok_or_else(none).map(|disk| Stoppable { disk, stop: context.stop });
+    let begin = || begin(context, output);
+    match output {
+        Output::Disk => one(output, write_raw(&disk()?, begin()?)?),
+        Output::Uki => one(output, write_bytes(&release()?.uki, begin()?)?),
+        Output::Qcow2
+        | Output::Qcow2Compressed
+        | Output::Vhd
+        | Output::VhdDynamic
+        | Output::Vmdk
+        | Output::Gce
+        | Output::Iso
+        | Output::Netboot
+        | Output::Oci
+        | Output::Container
+        | Output::Tar
+        | Output::Cpio => Err(OutputsError::NoSource(output)),
+    }
+}
+
+fn begin(context: &Context<'_>, output: Output) -> Result<PartialFile, OutputError> {
+    let ending = output.endings().first().copied().unwrap_or_default();
+    PartialFile::create(&(context.place)(ending))
+}
+
+fn one(output: Output, file: PartialFile) -> Result<Vec<WrittenFile>, OutputsError> {
+    Ok(vec![WrittenFile { output, file }])
+}
+
+fn write_bytes(bytes: &[u8], file: PartialFile) -> Result<PartialFile, OutputsError> {
+    file.write_at(0, bytes)?;
+    Ok(file)
+}
+
+/// A sparse file: what the disk has no data for is a hole.
+fn write_raw(disk: &dyn ReadAt, file: PartialFile) -> Result<PartialFile, OutputsError> {
+    file.set_size(disk.size())?;
+    let mut buffer = Vec::new();
+    for range in disk.data_ranges()? {
+        let mut at = range.start;
+        while at < range.end {
+            let length = (range.end - at).min(PIECE);
+            buffer.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
+            disk.read_at(at, &mut buffer)?;
+            file.write_at(at, &buffer)?;
+            at += length;
+        }
+    }
+    Ok(file)
+}
+
+/// A disk that can't be read any more once the person wants to stop.
+struct Stoppable<'a> {
+    disk: &'a ReleaseDisk<'a>,
+    stop: &'a AtomicBool,
+}
+
+impl ReadAt for Stoppable<'_> {
+    fn size(&self) -> u64 {
+        self.disk.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match self.stop.load(Ordering::Relaxed) {
+            true => Err(io::Error::other("stopped")),
+            false => self.disk.read_at(offset, buffer),
+        }
+    }
+
+    fn data_ranges(&self) -> io::Result<Vec<std::ops::Range<u64>>> {
+        self.disk.data_ranges()
+    }
+}
+
+impl std::fmt::Debug for Context<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("id", &self.id).finish_non_exhaustive()
+    }
+}
