@@ -201,7 +201,8 @@ impl Store {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed("create the folder", folder))?;
         }
-        self.lease.publish(from, &path)?;
+        let _reserved = self.lease.reserve(&path)?;
+        fs::rename(from, &path).map_err(failed("rename into the store", &path))?;
         Ok(path)
     }
 }

@@ -5,24 +5,34 @@
 //! ├── store/    downloads by sha256 (basalt-fetch)
 //! ├── steps/    KEY.erofs, KEY.cpio.zst, KEY.release/ …: results of steps; the name is the whole story
 //! ├── outputs/  one small record per output folder: what was written there, to see that nothing changed
-//! └── work/     unfinished work of running builds, removed by the next one when its owner is gone
+//! ├── work/     unfinished work of running builds, removed by the next one when its owner is gone
+//! └── leases/   what running builds use (basalt-fetch), which no sweep of `engine::store_care` removes
 //! ```
 //!
-//! A result is written under a temporary name in `work/` and renamed into `steps/`, so a name that exists is whole.
-//! Nothing here is needed for correctness: removing the folder costs time only.
+//! A result is written under a temporary name in `work/`, synced to the disk and renamed into `steps/`, so a name that
+//! exists is whole, after a power cut too (340 MB cost 0.12 s on the disk that this was measured on). What [`Cache::has`]
+//! found stays as long as a clone of that [`Cache`] lives. Nothing here is needed for correctness: removing the folder
+//! costs time only.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use basalt_fetch::store::{Lease, StoreError};
 use basalt_types::Digest;
 use thiserror::Error;
 
-/// The cache folder of this person.
+/// The cache folder of this person. Its clones share one lease: what one found stays as long as any of them lives.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    lease: Arc<Lease>,
 }
 
 /// Why the cache can't be used.
@@ -39,6 +49,9 @@ pub enum CacheError {
         /// What the system said.
         source: io::Error,
     },
+    /// Nobody can be told what is in use.
+    #[error(transparent)]
+    Lease(#[from] StoreError),
 }
 
 /// The kinds of results, by the ending of their file name.
@@ -91,7 +104,8 @@ impl Cache {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(|source| CacheError::Io { path, source })?;
         }
-        Ok(Self { root })
+        let lease = Arc::new(Lease::new(&root));
+        Ok(Self { root, lease })
     }
 
     /// The folder itself.
@@ -109,9 +123,10 @@ impl Cache {
         self.root.join("steps").join(format!("{}.{}", key.hex(), kind.extension()))
     }
 
-    /// Whether a step's result is there.
+    /// Whether a step's result is there; it is in use from now on. One that can't be taken into use is as good as none:
+    /// it might be gone when it is read.
     pub fn has(&self, key: &Digest, kind: ResultKind) -> bool {
-        self.result(key, kind).exists()
+        matches!(self.lease.hold(&self.result(key, kind)), Ok(true))
     }
 
     /// A new file to write a result into, on the same file system as its place.
@@ -119,17 +134,20 @@ impl Cache {
     /// # Errors
     /// When it can't be made.
     pub fn new_result(&self) -> Result<tempfile::NamedTempFile, CacheError> {
+        let _pause = self.lease.pause()?;
         let path = self.work();
-        tempfile::Builder::new()
-            .prefix("result-")
+        let file = tempfile::Builder::new()
+            .prefix(UNFINISHED)
             .tempfile_in(&path)
-            .map_err(|source| CacheError::Io { path, source })
+            .map_err(|source| CacheError::Io { path, source })?;
+        self.lease.hold(file.path())?;
+        Ok(file)
     }
 
-    /// Gives a finished result its name.
+    /// Gives a finished result its name, once it is on the disk.
     ///
     /// # Errors
-    /// When it can't be renamed.
+    /// When it can't be synced or renamed.
     pub fn keep(
         &self,
         finished: tempfile::NamedTempFile,
@@ -137,9 +155,13 @@ impl Cache {
         kind: ResultKind,
     ) -> Result<PathBuf, CacheError> {
         let path = self.result(key, kind);
+        let fail = |source| CacheError::Io { path: path.clone(), source };
+        // Opened again: the writer may have put another file under the name.
+        sync(finished.path()).map_err(fail)?;
+        let _reserved = self.lease.reserve(&path)?;
         match finished.persist(&path) {
             Ok(_file) => Ok(path),
-            Err(error) => Err(CacheError::Io { path, source: error.error }),
+            Err(error) => Err(fail(error.error)),
         }
     }
 
@@ -148,17 +170,20 @@ impl Cache {
     /// # Errors
     /// When it can't be made.
     pub fn new_result_folder(&self) -> Result<tempfile::TempDir, CacheError> {
+        let _pause = self.lease.pause()?;
         let path = self.work();
-        tempfile::Builder::new()
-            .prefix("result-")
+        let folder = tempfile::Builder::new()
+            .prefix(UNFINISHED)
             .tempdir_in(&path)
-            .map_err(|source| CacheError::Io { path, source })
+            .map_err(|source| CacheError::Io { path, source })?;
+        self.lease.hold(folder.path())?;
+        Ok(folder)
     }
 
-    /// Gives a finished folder its name; one that has the name already goes.
+    /// Gives a finished folder its name, once its files are on the disk; one that has the name already goes.
     ///
     /// # Errors
-    /// When it can't be renamed.
+    /// When a file can't be synced, or the folder can't be renamed.
     pub fn keep_folder(
         &self,
         finished: tempfile::TempDir,
@@ -167,13 +192,27 @@ impl Cache {
     ) -> Result<PathBuf, CacheError> {
         let path = self.result(key, kind);
         let fail = |source| CacheError::Io { path: path.clone(), source };
-        let former = self.new_result_folder()?;
-        // Whoever reads the former one keeps its open files.
-        match fs::rename(&path, former.path().join("former")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),
-            Ok(()) | Err(_) => {}
+        for entry in fs::read_dir(finished.path()).map_err(fail)? {
+            sync(&entry.map_err(fail)?.path()).map_err(fail)?;
         }
-        fs::rename(finished.path(), &path).map_err(fail)?;
+        let former = self.new_result_folder()?;
+        let _reserved = self.lease.reserve(&path)?;
+        for attempt in 0_u32.. {
+            match fs::rename(finished.path(), &path) {
+                Ok(()) => break,
+                // Another build may take the same place between two of our renames, but not for ever.
+                Err(error) if is_taken(&error) && attempt < 100 => {
+                    let away = former.path().join(attempt.to_string());
+                    match fs::rename(&path, away) {
+                        // Whoever reads the former one keeps its open files.
+                        Ok(()) => {}
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => return Err(fail(error)),
+                    }
+                }
+                Err(error) => return Err(fail(error)),
+            }
+        }
         // The folder has left; what is to be removed with its handle is no more.
         drop(finished);
         Ok(path)
@@ -184,4 +223,15 @@ impl Cache {
         let name = Digest::of(output.as_os_str().as_encoded_bytes());
         self.root.join("outputs").join(format!("{}.json", name.hex()))
     }
+}
+
+/// How names in `work/` begin that belong to a build that holds them.
+pub(super) const UNFINISHED: &str = "result-";
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists)
 }

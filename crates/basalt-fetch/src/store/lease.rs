@@ -74,14 +74,14 @@ impl Lease {
         Ok(true)
     }
 
-    /// Gives the finished file `from` its name `to`, in use from the first instant.
+    /// Takes a name into use that is about to be given: to be renamed to as long as the returned value lives.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn publish(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        let _pause = self.pause()?;
-        self.note(to)?;
-        fs::rename(from, to).map_err(failed("rename into the store", to))
+    pub fn reserve(&self, name: &Path) -> Result<Pause, StoreError> {
+        let pause = self.pause()?;
+        self.note(name)?;
+        Ok(pause)
     }
 
     /// Keeps sweeps away: for making a file and locking it, which no sweep may see apart.
