@@ -50,13 +50,16 @@ messages! {
     a_file_with_two_contents: "files:\n  - path: /x\n    content: a\n    source: b\n";
     a_file_with_nothing: "files:\n  - path: /x\n";
     a_kernel_argument_of_ours: "kernelArguments: [quiet, roothash=00]\n";
-    an_unknown_output: "outputs: [disk, iso]\n";
+    an_unknown_output: "outputs: [disk, isso]\n";
     a_unit_without_a_suffix: "units:\n  enable:\n    - ssh\n";
     a_unit_enabled_and_masked: "units:\n  enable: [ssh.service]\n  mask:\n    - ssh.service\n";
     a_package_asked_for_and_deselected: "packages: [vim]\ndeselect: [vim]\n";
     a_package_asked_for_twice: "packages:\n  - vim\n  - nano\n  - vim=2:9.1\n";
     two_users_with_one_number: "users:\n  - {name: a, uid: 1000}\n  - {name: b, uid: 1000}\n";
     a_disk_without_a_kernel: "kernel:\n  package: none\n";
+    an_extension_of_nothing: "outputs: [sysext]\n";
+    another_base_than_the_one_below: "from: ../edge/recipe.yaml\nbase: {debian: {suite: sid}}\n";
+    a_recipe_that_is_no_recipe: "from: ../edge\n";
     nothing_to_make: "outputs: []\n";
     a_script_with_two_sources: "script:\n  inline: a\n  source: b\n";
     wrong_indentation: "base:\n  debian:\n   suite: x\n  bad\n";

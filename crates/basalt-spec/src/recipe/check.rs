@@ -27,6 +27,7 @@ pub(super) fn conflicts(recipe: &Recipe, root: &Node) -> Vec<Problem> {
     found.deselected(recipe);
     found.units(recipe);
     found.bootable(recipe);
+    found.layered(recipe);
     found.problems.sort_by_key(Problem::offset);
     found.problems
 }
@@ -100,7 +101,7 @@ impl Conflicts<'_> {
 
     fn bootable(&mut self, recipe: &Recipe) {
         let boots = recipe.outputs.iter().find(|output| output.source() == OutputSource::Release);
-        if let (None, Some(output)) = (recipe.kernel_package(), boots) {
+        if let (None, None, Some(output)) = (recipe.kernel_package(), &recipe.from, boots) {
             let path = ["kernel", "package"].map(|key| Step::Key(key.to_owned()));
             let message = format!("the output `{}` boots, which takes a kernel", output.word());
             self.add(
@@ -112,6 +113,26 @@ impl Conflicts<'_> {
         if recipe.outputs.is_empty() {
             let path = [Step::Key("outputs".to_owned())];
             self.add(&path, "nothing would be made".to_owned(), "leave `outputs` out for a bootable disk");
+        }
+    }
+
+    fn layered(&mut self, recipe: &Recipe) {
+        if recipe.from.is_none() {
+            let extends = recipe.outputs.iter().find(|output| output.source() == OutputSource::Difference);
+            if let Some(output) = extends {
+                let path = [Step::Key("outputs".to_owned())];
+                let message =
+                    format!("`{}` extends another image, and the recipe starts from none", output.word());
+                self.add(&path, message, "name the extended image's recipe: `from: ../edge/recipe.yaml`");
+            }
+            return;
+        }
+        for key in ["architecture", "base", "kernel"] {
+            if self.root.keys().any(|written| written == key) {
+                let path = [Step::Key(key.to_owned())];
+                let message = format!("`{key}` is decided by the recipe that this one starts from");
+                self.add(&path, message, "leave it out here, or change it there");
+            }
         }
     }
 }

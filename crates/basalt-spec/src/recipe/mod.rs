@@ -8,6 +8,7 @@ mod check;
 mod disk;
 mod file;
 mod implied;
+mod inherit;
 mod output;
 mod script;
 mod template;
@@ -26,6 +27,7 @@ pub use base::{Base, DebianBase, Pocket};
 pub use disk::{Compression, Disk, FileSystem, SlotSize};
 pub use file::{FileContent, FileEntry};
 pub use implied::Implied;
+pub use inherit::Written;
 pub use output::{Output, OutputSource};
 pub use script::Script;
 pub use template::TEMPLATE;
@@ -33,7 +35,9 @@ pub use user::User;
 
 use crate::{
     diagnostic::SpecError,
-    words::{Hostname, KernelArg, Keymap, LocaleName, PackageName, PackageSpec, Timezone, UnitName},
+    words::{
+        Hostname, KernelArg, Keymap, LocaleName, PackageName, PackageSpec, RecipePath, Timezone, UnitName,
+    },
     yaml,
 };
 
@@ -55,6 +59,10 @@ pub struct Recipe {
     /// The processor that the image is for.
     #[serde(default = "amd64")]
     pub architecture: Architecture,
+    /// The recipe that this one starts from. Its packages, files, users, units and script are there already; what is
+    /// written here is added. Other keys count as if they were written here, too, unless they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<RecipePath>,
     /// Where packages come from.
     #[serde(default)]
     pub base: Base,
@@ -159,10 +167,7 @@ impl Recipe {
     /// # Errors
     /// Everything that is wrong with the text, with places: see [`SpecError`].
     pub fn parse(file: &str, text: &str) -> Result<Self, SpecError> {
-        let document: yaml::Document<Self> =
-            yaml::read(text).map_err(|problems| SpecError::new(file, text, problems))?;
-        let conflicts = check::conflicts(&document.value, &document.root);
-        if conflicts.is_empty() { Ok(document.value) } else { Err(SpecError::new(file, text, conflicts)) }
+        Written::parse(file, text).map(Written::alone)
     }
 
     /// The host name: the recipe's, or else the image's name.

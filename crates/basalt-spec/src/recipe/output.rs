@@ -35,6 +35,10 @@ pub enum Output {
     Tar,
     /// The packages and files as a cpio archive: `NAME.cpio.zst`.
     Cpio,
+    /// What this recipe adds below `/usr` to the one it starts from, as a system extension (UAPI.4): `NAME.sysext.raw`.
+    Sysext,
+    /// What this recipe adds below `/etc` to the one it starts from, as a configuration extension: `NAME.confext.raw`.
+    Confext,
 }
 
 /// What an output is made from.
@@ -44,11 +48,13 @@ pub enum OutputSource {
     Release,
     /// The tree as packages, files and script left it. It needs no kernel.
     Tree,
+    /// What that tree has beyond the one of the recipe that it starts from.
+    Difference,
 }
 
 impl Output {
     /// All of them, in the order of the documentation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Disk,
         Self::Qcow2,
         Self::Qcow2Compressed,
@@ -63,6 +69,8 @@ impl Output {
         Self::Container,
         Self::Tar,
         Self::Cpio,
+        Self::Sysext,
+        Self::Confext,
     ];
 
     /// The word for it in a recipe.
@@ -82,6 +90,8 @@ impl Output {
             Self::Container => "container",
             Self::Tar => "tar",
             Self::Cpio => "cpio",
+            Self::Sysext => "sysext",
+            Self::Confext => "confext",
         }
     }
 
@@ -102,6 +112,8 @@ impl Output {
             Self::Container => &["container.tar"],
             Self::Tar => &["tar.zst"],
             Self::Cpio => &["cpio.zst"],
+            Self::Sysext => &["sysext.raw"],
+            Self::Confext => &["confext.raw"],
         }
     }
 
@@ -120,6 +132,7 @@ impl Output {
             | Self::Netboot
             | Self::Oci => OutputSource::Release,
             Self::Container | Self::Tar | Self::Cpio => OutputSource::Tree,
+            Self::Sysext | Self::Confext => OutputSource::Difference,
         }
     }
 }

@@ -137,3 +137,25 @@ proptest! {
         prop_assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
     }
 }
+
+#[test]
+fn a_recipe_inherits_what_it_does_not_write() {
+    let below = parse("locale: C\nkernelArguments: [quiet]\npackages: [vim]\ndisk: {esp: 512MiB}\n");
+    let text = "apiVersion: basalt.dev/v1alpha1\nkind: Recipe\nname: top\nfrom: below.yaml\n\
+                timezone: Europe/Rome\nkernelArguments: [debug]\npackages: [nano]\n";
+    let top = Written::parse("top.yaml", text).unwrap().over(&below);
+    assert_eq!((top.locale.as_str(), top.timezone.as_str()), ("C", "Europe/Rome"));
+    assert_eq!(top.disk, below.disk);
+    assert_eq!(top.kernel_arguments.iter().map(ToString::to_string).collect::<Vec<_>>(), ["quiet", "debug"]);
+    assert_eq!(top.packages, parse("packages: [nano]\n").packages, "what the tree has is not added again");
+    assert_eq!(top.hostname().as_str(), "top", "the name below was a default");
+}
+
+#[test]
+fn every_output_reads_back_by_its_word() {
+    for output in Output::ALL {
+        let text = format!("from: x.yaml\noutputs: [{}]\n", output.word());
+        assert_eq!(parse(&text).outputs.into_iter().collect::<Vec<_>>(), [output]);
+        assert!(!output.endings().is_empty());
+    }
+}

@@ -17,7 +17,7 @@ pub use package::{
     Component, Fingerprint, PackageArchitecture, PackageFile, PackageName, PackageSpec, PackageVersion,
     RepositoryUrl, SnapshotTime, Suite,
 };
-pub use path::{AbsolutePath, RelativePath};
+pub use path::{AbsolutePath, RecipePath, RelativePath};
 pub use system::{Hostname, KernelArg, Keymap, LocaleName, Timezone, UnitName};
 
 /// Why a text is not the word that a key asks for.

@@ -18,6 +18,17 @@ text_word!(
     |text| clean(text.strip_prefix("./").unwrap_or(text))
 );
 
+text_word!(
+    /// Another recipe: absolute, or relative to the folder of the recipe that names it.
+    RecipePath,
+    "the path of a recipe",
+    "a path such as `../base/recipe.yaml`",
+    "^[^\\x00-\\x1f]+\\.ya?ml$",
+    |text| text.len() < 4096
+        && [".yaml", ".yml"].iter().any(|ending| text.len() > ending.len() && text.ends_with(ending))
+        && !text.contains(|c: char| c.is_control())
+);
+
 /// Every part is a name that a file can have.
 fn clean(path: &str) -> bool {
     path.len() < 4096

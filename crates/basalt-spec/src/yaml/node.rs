@@ -98,6 +98,15 @@ impl Node {
         }
     }
 
+    /// The keys of a mapping, in the order of the text.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.value {
+            Value::Map(entries) => entries.as_slice(),
+            Value::Scalar { .. } | Value::List(_) => &[],
+        };
+        entries.iter().map(|entry| entry.key.as_str())
+    }
+
     /// Takes the key or item at `path` out; an item becomes an absent one, so that the others keep their numbers.
     pub(super) fn remove(&mut self, path: &[Step]) -> bool {
         let Some((step, rest)) = path.split_first() else { return false };

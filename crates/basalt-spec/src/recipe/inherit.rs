@@ -1,0 +1,55 @@
+//! A recipe that starts from another one.
+
+use std::collections::BTreeSet;
+
+use super::{Recipe, check};
+use crate::{diagnostic::SpecError, yaml};
+
+/// A recipe as it was written: which keys are there, and which only have their defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    recipe: Recipe,
+    keys: BTreeSet<String>,
+}
+
+impl Written {
+    /// Reads a recipe. `file` is its name in messages.
+    ///
+    /// # Errors
+    /// As [`Recipe::parse`].
+    pub fn parse(file: &str, text: &str) -> Result<Self, SpecError> {
+        let document: yaml::Document<Recipe> =
+            yaml::read(text).map_err(|problems| SpecError::new(file, text, problems))?;
+        let conflicts = check::conflicts(&document.value, &document.root);
+        if !conflicts.is_empty() {
+            return Err(SpecError::new(file, text, conflicts));
+        }
+        Ok(Self { recipe: document.value, keys: document.root.keys().map(str::to_owned).collect() })
+    }
+
+    /// The recipe, with defaults for what is not written.
+    pub fn alone(self) -> Recipe {
+        self.recipe
+    }
+
+    /// The recipe, with what `below` says for what is not written.
+    ///
+    /// What `below` adds to a tree (packages, files, users, units, script) is not repeated: the tree has it. Kernel
+    /// arguments are, for they are in no tree.
+    pub fn over(self, below: &Recipe) -> Recipe {
+        let Self { mut recipe, keys } = self;
+        let written = |key: &str| keys.contains(key);
+        macro_rules! inherit {
+            ($($key:literal => $field:ident),*) => {
+                $(if !written($key) { recipe.$field = below.$field.clone(); })*
+            };
+        }
+        inherit!(
+            "architecture" => architecture, "base" => base, "recommends" => recommends, "kernel" => kernel,
+            "locale" => locale, "timezone" => timezone, "hostname" => hostname, "keymap" => keymap, "disk" => disk
+        );
+        let own = std::mem::take(&mut recipe.kernel_arguments);
+        recipe.kernel_arguments = below.kernel_arguments.iter().cloned().chain(own).collect();
+        recipe
+    }
+}
