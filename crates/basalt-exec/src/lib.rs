@@ -4,6 +4,7 @@ pub mod block;
 pub mod console;
 pub mod dm;
 pub mod esp;
+pub mod loop_device;
 pub mod module;
 pub mod mount;
 pub mod reboot;
