@@ -1,4 +1,5 @@
-//! Bytes to values and back: GPT, FAT, EROFS, dm-verity, PE/UKI, cpio, kernel command lines, boot entries.
+//! Bytes to values and back: GPT, FAT, EROFS, dm-verity, PE/UKI, cpio, kernel command lines, boot entries; and to the
+//! containers that disks travel in.
 //!
 //! Every writer takes a value and gives bytes (or positioned writes to a [`WriteAt`]); every reader takes bytes (or a
 //! [`ReadAt`]) and gives a value or an error that names the field. Readers never panic, never loop and never allocate
@@ -14,10 +15,16 @@ pub mod fat;
 pub mod gpt;
 pub mod modules;
 pub mod pe;
+pub mod qcow2;
 pub mod tree;
 pub mod uki;
 pub mod verity;
+pub mod vhd;
+pub mod virtual_disk;
+pub mod vmdk;
 
+mod blocks;
+mod deflate;
 mod io;
 
 pub use io::{ReadAt, WriteAt};
