@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::File,
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -15,6 +16,7 @@ use std::{
 pub struct StaticServer {
     address: SocketAddr,
     shared: Arc<Shared>,
+    listening: Option<thread::JoinHandle<()>>,
 }
 
 /// What goes wrong with one path.
@@ -35,7 +37,7 @@ pub enum Fault {
 #[derive(Debug)]
 struct Shared {
     root: PathBuf,
-    finder: Option<Finder>,
+    finder: Option<Box<dyn Find>>,
     state: Mutex<State>,
 }
 
@@ -46,8 +48,10 @@ struct State {
     stopping: bool,
 }
 
-/// Asked for a path that the folder lacks; puts the file there or says no (see `mirror`).
-pub(crate) type Finder = fn(&Path, &str, &str) -> io::Result<()>;
+/// Asked for a path (with its leading slash) that the folder lacks; puts the file there or says no (see `mirror`).
+pub(crate) trait Find: fmt::Debug + Send + Sync {
+    fn find(&self, path: &str) -> io::Result<()>;
+}
 
 impl StaticServer {
     /// Serves the files below `root`.
@@ -55,36 +59,38 @@ impl StaticServer {
     /// # Errors
     /// When no port can be had.
     pub fn serve(root: impl Into<PathBuf>) -> io::Result<Self> {
-        Self::start(Shared { root: root.into(), finder: None, state: Mutex::default() }, String::new())
+        Self::start(Shared { root: root.into(), finder: None, state: Mutex::default() }, 0)
     }
 
-    pub(crate) fn serve_found(root: PathBuf, upstream: String, finder: Finder) -> io::Result<Self> {
-        Self::start(Shared { root, finder: Some(finder), state: Mutex::default() }, upstream)
+    pub(crate) fn serve_found(root: PathBuf, port: u16, finder: Box<dyn Find>) -> io::Result<Self> {
+        Self::start(Shared { root, finder: Some(finder), state: Mutex::default() }, port)
     }
 
-    fn start(shared: Shared, upstream: String) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
+    fn start(shared: Shared, port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         let address = listener.local_addr()?;
         let shared = Arc::new(shared);
         let served = Arc::clone(&shared);
-        thread::Builder::new().name("http".to_owned()).spawn(move || {
+        let listening = thread::Builder::new().name("http".to_owned()).spawn(move || {
             for stream in listener.incoming() {
                 if served.lock().stopping {
                     return;
                 }
-                let (Ok(stream), shared, upstream) = (stream, Arc::clone(&served), upstream.clone()) else {
-                    continue;
-                };
+                let (Ok(stream), shared) = (stream, Arc::clone(&served)) else { continue };
                 // A client that goes away in the middle is part of the game.
-                thread::spawn(move || drop(shared.converse(stream, &upstream)));
+                thread::spawn(move || drop(shared.converse(stream)));
             }
         })?;
-        Ok(Self { address, shared })
+        Ok(Self { address, shared, listening: Some(listening) })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// Sets what goes wrong with `path` (with its leading slash) from now on; `None` heals it.
@@ -112,6 +118,8 @@ impl Drop for StaticServer {
         self.shared.lock().stopping = true;
         // Wakes the accepting thread; if that fails it was not waiting.
         drop(TcpStream::connect(self.address));
+        // Its port is free when this returns. A panic of that thread has been printed.
+        drop(self.listening.take().map(thread::JoinHandle::join));
     }
 }
 
@@ -136,12 +144,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn converse(&self, stream: TcpStream, upstream: &str) -> io::Result<()> {
+    fn converse(&self, stream: TcpStream) -> io::Result<()> {
         let mut writer = stream.try_clone()?;
         let mut reader = BufReader::new(stream);
         while let Some(request) = read_request(&mut reader)? {
             self.note(&request);
-            if !self.answer(&request, upstream, &mut writer)? || request.close {
+            if !self.answer(&request, &mut writer)? || request.close {
                 return Ok(());
             }
         }
@@ -154,7 +162,7 @@ impl Shared {
     }
 
     /// Whether the connection may be used again.
-    fn answer(&self, request: &Request, upstream: &str, writer: &mut TcpStream) -> io::Result<bool> {
+    fn answer(&self, request: &Request, writer: &mut TcpStream) -> io::Result<bool> {
         let fault = self.lock().faults.get(&request.path).copied();
         match fault {
             Some(Fault::Absent) => return refuse(writer, "404 Not Found"),
@@ -167,7 +175,7 @@ impl Shared {
         if request.method != "GET" && request.method != "HEAD" {
             return refuse(writer, "405 Method Not Allowed");
         }
-        let Some(path) = self.locate(&request.path, upstream) else {
+        let Some(path) = self.locate(&request.path) else {
             return refuse(writer, "404 Not Found");
         };
         let mut file = File::open(path)?;
@@ -183,14 +191,14 @@ impl Shared {
         send_body(&mut file, writer, span.to - span.from, fault)
     }
 
-    fn locate(&self, path: &str, upstream: &str) -> Option<PathBuf> {
+    fn locate(&self, path: &str) -> Option<PathBuf> {
         let relative = Path::new(path.strip_prefix('/')?);
         if relative.components().any(|component| !matches!(component, Component::Normal(_))) {
             return None;
         }
         let file = self.root.join(relative);
         if !file.is_file() {
-            self.finder?(&self.root, upstream, path).ok()?;
+            self.finder.as_ref()?.find(path).ok()?;
         }
         file.is_file().then_some(file)
     }

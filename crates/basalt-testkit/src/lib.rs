@@ -19,7 +19,7 @@ mod trixie;
 
 pub use fixtures::{Login, TestImage, basalt_program, patience, require_tool, run_tool, test_image};
 pub use http::{Fault, StaticServer};
-pub use mirror::CachingMirror;
+pub use mirror::{Archive, CachingMirror};
 pub use shell::{Output, Shell, ShellError};
 pub use trixie::Trixie;
 

@@ -1,7 +1,7 @@
 //! The fakes are tested like everything else: a test's tool that lies makes every test lie.
 
 use crate::{
-    CachingMirror, Fault, StaticServer, Trixie,
+    Archive, CachingMirror, Fault, StaticServer, Trixie,
     http::{Span, span},
 };
 use std::{fs, io::Read};
@@ -76,15 +76,38 @@ fn spans_follow_the_rfc() {
 fn a_mirror_fetches_once_and_keeps_nothing_broken() {
     let (_upstream_folder, upstream) = server();
     let folder = tempfile::tempdir().unwrap();
-    let mirror = CachingMirror::serve(folder.path(), &upstream.url()).unwrap();
-    let url = format!("{}/pool/a+b.deb", mirror.url());
+    let archive = |name: &str| Archive { name: name.to_owned(), upstream: upstream.url() };
+    let mirror = CachingMirror::serve(folder.path(), &[archive("one"), archive("two")]).unwrap();
+    let url = format!("{}/pool/a+b.deb", mirror.url("one"));
     upstream.fault("/pool/a+b.deb", Some(Fault::CutOnceAfter(3)));
     assert_eq!(get(&url, None), Ok((404, Vec::new())));
-    assert!(!folder.path().join("pool/a+b.deb").exists());
+    assert!(!folder.path().join("one/pool/a+b.deb").exists());
     for _ in 0..2 {
         assert_eq!(get(&url, None), Ok((200, b"0123456789".to_vec())));
     }
     assert_eq!(upstream.requests().len(), 2);
+    let other = format!("{}/pool/a+b.deb", mirror.url("two"));
+    assert_eq!(get(&other, None), Ok((200, b"0123456789".to_vec())));
+    assert_eq!(get(&format!("{}/pool/a+b.deb", mirror.url("three")), None), Ok((404, Vec::new())));
+}
+
+#[test]
+fn a_mirror_fetches_indices_anew_and_stays_where_it_was() {
+    let (upstream_folder, upstream) = server();
+    fs::create_dir(upstream_folder.path().join("dists")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive { name: "debian".to_owned(), upstream: upstream.url() };
+    let mut addresses = Vec::new();
+    for release in ["first", "second"] {
+        fs::write(upstream_folder.path().join("dists/Release"), release).unwrap();
+        let mirror = CachingMirror::serve(folder.path(), std::slice::from_ref(&archive)).unwrap();
+        let url = mirror.url("debian");
+        assert_eq!(get(&format!("{url}/dists/Release"), None), Ok((200, release.as_bytes().to_vec())));
+        assert_eq!(get(&format!("{url}/pool/a+b.deb"), None), Ok((200, b"0123456789".to_vec())));
+        addresses.push(url);
+    }
+    assert_eq!(addresses[0], addresses[1]);
+    assert_eq!(upstream.requests().iter().filter(|request| request.contains("/pool/")).count(), 1);
 }
 
 #[test]

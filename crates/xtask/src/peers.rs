@@ -1,6 +1,6 @@
 //! Other people's tools, from Debian trixie: a tree under `target/peers/trixie`, and a mirror that keeps what it fetched.
 
-use basalt_testkit::CachingMirror;
+use basalt_testkit::{Archive, CachingMirror};
 use std::{env, fs, path::Path, path::PathBuf};
 
 use crate::{
@@ -37,16 +37,30 @@ const PACKAGES: [&str; 23] = [
     "zstd",
 ];
 
-/// The upstream mirror that serves trixie, from the environment or the host's apt.
-pub(crate) fn upstream() -> Done<String> {
+/// The suites of trixie that a build installs from, and the archive that has each.
+const SUITES: [(&str, &str); 3] =
+    [("trixie", "debian"), ("trixie-updates", "debian"), ("trixie-security", "debian-security")];
+
+/// Where `suite` comes from, by the environment or the host's apt.
+fn upstream(suite: &str) -> Done<String> {
     let facts = basalt_fetch::mirror::observe(Path::new("/"), &|name| env::var(name).ok())?;
-    Ok(basalt_fetch::mirror::choose(&facts, None, "trixie")?.url)
+    Ok(basalt_fetch::mirror::choose(&facts, None, suite)?.url)
 }
 
-/// A local mirror that keeps what it fetched below `target/peers/mirror`.
+/// A local mirror of all three suites that keeps what it fetched below `target/peers/mirror`.
 pub(crate) fn mirror() -> Done<CachingMirror> {
     let folder = paths::peers().join("mirror");
-    CachingMirror::serve(&folder, &upstream()?).map_err(TaskError::io("serve", folder))
+    let archive = |name: &str, suite: &str| Ok(Archive { name: name.to_owned(), upstream: upstream(suite)? });
+    let archives: Done<Vec<Archive>> = [("debian", "trixie"), ("debian-security", "trixie-security")]
+        .map(|(name, suite)| archive(name, suite))
+        .into_iter()
+        .collect();
+    CachingMirror::serve(&folder, &archives?).map_err(TaskError::io("serve", folder))
+}
+
+/// The mirror's suites as apt's one-line sources (sources.list(5)).
+pub(crate) fn sources(mirror: &CachingMirror) -> Vec<String> {
+    SUITES.map(|(suite, archive)| format!("deb {} {suite} main", mirror.url(archive))).into()
 }
 
 /// The tree with the tools: the one that `BASALT_TRIXIE_TREE` names, or ours, made when it is missing or made of another
@@ -75,7 +89,7 @@ pub(crate) fn tree() -> Done<PathBuf> {
         .arg(format!("--include={}", PACKAGES.join(",")))
         .arg("trixie")
         .arg(&tree)
-        .arg(format!("deb {} trixie main", upstream()?));
+        .arg(format!("deb {} trixie main", upstream("trixie")?));
     tool::watch(command)?;
     fs::write(&stamp, wanted).map_err(TaskError::io("write", &stamp))?;
     Ok(tree)

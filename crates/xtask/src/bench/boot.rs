@@ -1,9 +1,11 @@
 //! From the kernel's start to systemd's, with our initramfs and with Debian's, of one kernel under one QEMU.
 //!
 //! Debian's: mmdebstrap makes the same packages with initramfs-tools into a tree, `mke2fs -d` makes that a disk. Ours: the
-//! disk that `basalt build` made. Both kernels are started directly, so firmware and boot loader are not part of it.
+//! disk and the UKI that `basalt build` makes. Both kernels are started directly, so firmware and boot loader are not part
+//! of it.
 
 use basalt_exec::command::{Command, Program};
+use basalt_formats::uki;
 use basalt_vm::{Disk, Machine};
 use std::{
     fs,
@@ -11,16 +13,39 @@ use std::{
     time::Duration,
 };
 
-use super::contenders::Bench;
+use super::{
+    contenders::{Bench, LIMIT},
+    ours, theirs,
+};
 use crate::{
     error::{Done, TaskError},
+    peers,
+    report::say,
     tool,
 };
 
+/// What `--only` chooses it by.
+pub(super) const ROW: &str = "initramfs";
 const BOOT: Duration = Duration::from_secs(900);
 /// Said by PID 1 when it starts; the kernel stamps it.
 const SYSTEMD: &str = "running in system mode";
-const QUIET: &str = "console=ttyS0 systemd.log_target=kmsg systemd.show_status=0 ignore_loglevel";
+const KERNEL_ARGUMENTS: &str = "console=ttyS0 systemd.log_target=kmsg systemd.show_status=0 ignore_loglevel";
+
+/// Both initramfs.
+#[derive(Debug)]
+pub(super) struct Boots {
+    pub(super) ours: Boot,
+    pub(super) debian: Boot,
+}
+
+/// One initramfs.
+#[derive(Debug)]
+pub(super) struct Boot {
+    /// Of the initramfs, in bytes.
+    pub(super) size: u64,
+    /// From the kernel's start to systemd's, in seconds, one each run.
+    pub(super) seconds: Vec<f64>,
+}
 
 /// A kernel with what it boots.
 struct Setup {
@@ -30,21 +55,32 @@ struct Setup {
     disk: PathBuf,
 }
 
-/// Measures both and gives the table.
-pub(super) fn measure(bench: &Bench) -> Done<String> {
+/// Boots both, in turns.
+pub(super) fn measure(bench: &Bench, runs: usize) -> Done<Boots> {
     let debian = prepare_debian(bench)?;
     let ours = prepare_ours(bench, &debian.kernel)?;
-    let mut text = "\n| initramfs | bytes | kernel start to systemd start, s |\n|---|--:|--:|\n".to_owned();
-    for (name, setup) in [("basalt-init", ours), ("initramfs-tools", debian)] {
-        let size = fs::metadata(&setup.initrd).map_err(TaskError::io("measure", &setup.initrd))?.len();
-        text.push_str(&format!("| {name} | {size} | {:.2} |\n", boot(&setup)?));
+    let size = |setup: &Setup| {
+        fs::metadata(&setup.initrd).map(|file| file.len()).map_err(TaskError::io("measure", &setup.initrd))
+    };
+    let mut boots = Boots {
+        ours: Boot { size: size(&ours)?, seconds: Vec::new() },
+        debian: Boot { size: size(&debian)?, seconds: Vec::new() },
+    };
+    for run in 1..=runs {
+        for (name, setup, boot) in
+            [("basalt-init", &ours, &mut boots.ours), ("initramfs-tools", &debian, &mut boots.debian)]
+        {
+            let seconds = seconds_to_systemd(setup)?;
+            say(format!("{:<48} run {run}: {seconds:>8.2} s", format!("{ROW}: {name}")));
+            boot.seconds.push(seconds);
+        }
     }
-    Ok(text)
+    Ok(boots)
 }
 
-fn boot(setup: &Setup) -> Done<f64> {
-    let mut machine =
-        Machine::kernel(&setup.kernel, Some(&setup.initrd), format!("{QUIET} {}", setup.append));
+fn seconds_to_systemd(setup: &Setup) -> Done<f64> {
+    let append = format!("{KERNEL_ARGUMENTS} {}", setup.append);
+    let mut machine = Machine::kernel(&setup.kernel, Some(&setup.initrd), append);
     machine.disks = vec![Disk::raw(&setup.disk)];
     let mut running = basalt_vm::boot(&machine)?;
     let console = running.console()?;
@@ -60,23 +96,27 @@ fn stamp(console: &str) -> Option<f64> {
     line.trim_start_matches('[').split(']').next()?.trim().parse().ok()
 }
 
+/// Made once for a list of packages.
 fn prepare_debian(bench: &Bench) -> Done<Setup> {
     let tree = bench.work.join("initramfs-tools");
     let disk = bench.work.join("initramfs-tools.ext4");
-    if !disk.is_file() {
+    if !bench.warm || !disk.is_file() {
         tool::remove_folder(&tree)?;
-        let packages = format!("--include={},initramfs-tools,zstd", bench.packages.join(","));
+        let packages = format!("--include={},initramfs-tools,zstd", theirs::names(bench).join(","));
         let make = bench
             .tree
             .command(&bench.work, "mmdebstrap")
+            .timeout(LIMIT)
             .args(["--quiet", "--mode=root", "--variant=essential", "--format=directory"])
             .arg(packages)
             .arg("trixie")
             .arg(&tree)
-            .arg(format!("deb {} trixie main", bench.mirror.url()));
+            .args(peers::sources(&bench.mirror));
         make.run()?;
         let mke2fs = Program::find("mke2fs", "e2fsprogs")?;
-        Command::new(&mke2fs).args(["-q", "-t", "ext4", "-d"]).args([&tree, &disk]).arg("4G").run()?;
+        let made = bench.work.join("initramfs-tools.new");
+        Command::new(&mke2fs).args(["-F", "-q", "-t", "ext4", "-d"]).args([&tree, &made]).arg("4G").run()?;
+        fs::rename(&made, &disk).map_err(TaskError::io("rename to", &disk))?;
     }
     Ok(Setup {
         kernel: only(&tree.join("boot"), "vmlinuz-")?,
@@ -86,36 +126,25 @@ fn prepare_debian(bench: &Bench) -> Done<Setup> {
     })
 }
 
-/// Our initramfs and command line are read back from the UKI that the build wrote.
+/// Our initramfs and command line are read back from the UKI, which a recipe with one output more writes beside the disk.
 fn prepare_ours(bench: &Bench, kernel: &Path) -> Done<Setup> {
-    let out = bench.work.join("basalt-out");
-    let uki = only_extension(&out, "efi")?;
-    let bytes = fs::read(&uki).map_err(TaskError::io("read", &uki))?;
-    let section = |name: &str| {
-        pe_section(&bytes, name)
-            .map(<[u8]>::to_vec)
-            .ok_or_else(|| TaskError::Broken(format!("{} has no section {name}", uki.display())))
-    };
+    let out = bench.work.join("basalt-boot");
+    tool::remove_folder(&out)?;
+    ours::build_outputs(bench, &["disk", "uki"], &out)?.run()?;
+    let path = only_extension(&out, "efi")?;
+    let bytes = fs::read(&path).map_err(TaskError::io("read", &path))?;
+    let uki = uki::read(&bytes)
+        .map_err(|error| TaskError::Broken(format!("{} is no UKI: {error}", path.display())))?;
+    if fs::read(kernel).map_err(TaskError::io("read", kernel))? != bytes[uki.linux] {
+        return Err(TaskError::Broken(format!(
+            "{} and {} hold different kernels",
+            path.display(),
+            kernel.display()
+        )));
+    }
     let initrd = bench.work.join("basalt.initrd");
-    fs::write(&initrd, section(".initrd")?).map_err(TaskError::io("write", &initrd))?;
-    let append = String::from_utf8_lossy(&section(".cmdline")?).trim_end_matches('\0').to_owned();
-    Ok(Setup { kernel: kernel.to_owned(), initrd, append, disk: only_extension(&out, "raw")? })
-}
-
-/// The bytes of a PE section (Microsoft PE format, "Section Table": 40 bytes each; name, virtual size, …, raw offset).
-fn pe_section<'a>(pe: &'a [u8], wanted: &str) -> Option<&'a [u8]> {
-    let u16_at = |at: usize| pe.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes).map(usize::from);
-    let u32_at = |at: usize| {
-        let value = pe.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes)?;
-        usize::try_from(value).ok()
-    };
-    let header = u32_at(0x3c)?;
-    let table = header + 24 + u16_at(header + 20)?;
-    (0..u16_at(header + 6)?).map(|index| table + index * 40).find_map(|at| {
-        let name = pe.get(at..at + 8)?.split(|byte| *byte == 0).next()?;
-        let (size, offset) = (u32_at(at + 8)?, u32_at(at + 20)?);
-        (name == wanted.as_bytes()).then(|| pe.get(offset..offset + size))?
-    })
+    fs::write(&initrd, &bytes[uki.initrd]).map_err(TaskError::io("write", &initrd))?;
+    Ok(Setup { kernel: kernel.to_owned(), initrd, append: uki.cmdline, disk: only_extension(&out, "raw")? })
 }
 
 fn only(folder: &Path, prefix: &str) -> Done<PathBuf> {

@@ -1,13 +1,21 @@
-//! Who is compared, and the exact commands.
+//! Who is compared, and with what.
 
-use basalt_exec::command::{Command, Program};
+use basalt_exec::command::Command;
 use basalt_testkit::{CachingMirror, Trixie};
-use serde::Deserialize;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use super::{
+    ours::{self, Locked},
+    theirs,
+};
 use crate::{
+    dist,
     error::{Done, TaskError},
-    paths, tool,
+    paths, peers, tool,
 };
 
 /// What all contenders share.
@@ -22,140 +30,113 @@ pub(super) struct Bench {
     /// A folder that everybody works in, seen under the same path inside the tree.
     pub(super) work: PathBuf,
     /// Every package of the example's lock, so that all install the same.
-    pub(super) packages: Vec<String>,
+    pub(super) packages: Vec<Locked>,
+    /// Whether every contender's caches hold these packages already.
+    pub(super) warm: bool,
+}
+
+/// One line of the table, in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Row {
+    /// Our disk, every step done, downloads there.
+    Full,
+    /// Our disk again.
+    Nothing,
+    /// Our disk again, after a file of the recipe's folder changed.
+    OneFile,
+    /// mkosi's disk, packages there.
+    MkosiFull,
+    /// mkosi's disk from its cached base, after an extra file changed.
+    MkosiOneFile,
+    /// mmdebstrap's tar.
+    Tar,
 }
 
 /// One measured command.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// `basalt: full build`.
-    pub(super) name: String,
+    /// What it is.
+    pub(super) row: Row,
     /// What must be gone before.
     pub(super) remove: Vec<PathBuf>,
-    /// Files to write before; `@ROUND@` in them becomes the number of the run.
+    /// Files to write before; `@UNIQUE@` in them becomes something that no earlier run has written.
     pub(super) write: Vec<(PathBuf, String)>,
     /// The command.
     pub(super) command: Command,
 }
 
-/// The row names, in the order of the table.
-pub(super) const FULL: &str = "full build to a bootable disk";
-pub(super) const TAR: &str = "tar of the same packages";
-pub(super) const NOTHING: &str = "rebuild, nothing changed";
-pub(super) const ONE_FILE: &str = "rebuild, one added file changed";
+/// Longer than any contender takes on two slow cores.
+pub(super) const LIMIT: Duration = Duration::from_secs(3600);
+/// Holds the list of packages that every cache was filled with.
+const WARM: &str = "warm";
 
-const LIMIT: Duration = Duration::from_secs(3600);
-
-/// The names that `basalt lock` writes.
-pub(super) fn locked_packages(bench: &Bench) -> Done<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Lock {
-        packages: Vec<Package>,
+impl Row {
+    /// As the table says it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "basalt: whole build to a bootable disk",
+            Self::Nothing => "basalt: again, nothing changed",
+            Self::OneFile => "basalt: again, one added file changed",
+            Self::MkosiFull => "mkosi: whole build to a bootable disk",
+            Self::MkosiOneFile => "mkosi: again, one added file changed",
+            Self::Tar => "mmdebstrap: only a tar",
+        }
     }
-    #[derive(Deserialize)]
-    struct Package {
-        name: String,
-    }
-    let recipe = copy_example(bench)?;
-    tool::watch(basalt(bench)?.arg("lock").arg(&recipe))?;
-    let lock = recipe.with_extension("lock");
-    let text = fs::read(&lock).map_err(TaskError::io("read", &lock))?;
-    let Lock { packages } = serde_json::from_slice(&text)
-        .map_err(|source| TaskError::Json { what: lock.display().to_string(), source })?;
-    let mut names: Vec<String> = packages.into_iter().map(|package| package.name).collect();
-    names.dedup();
-    Ok(names)
 }
 
-/// The example, plus one file that a row changes.
-fn copy_example(bench: &Bench) -> Done<PathBuf> {
-    let folder = bench.work.join("recipe");
-    tool::remove_folder(&folder)?;
-    let example = paths::example_recipe();
-    let from = example.parent().unwrap_or(&example);
-    tool::watch(tool::plan("cp", "coreutils")?.args(["-r"]).args([from, &folder]))?;
-    let recipe = folder.join("recipe.yaml");
-    let text = fs::read_to_string(&recipe).map_err(TaskError::io("read", &recipe))?;
-    let added = "files:\n  - path: /usr/share/bench/changed\n    source: files/changed\n";
-    fs::write(folder.join("files/changed"), "0\n").map_err(TaskError::io("write", &folder))?;
-    fs::write(&recipe, text.replacen("files:\n", added, 1)).map_err(TaskError::io("write", &recipe))?;
-    Ok(recipe)
+/// Finds or makes everything that is shared.
+pub(super) fn observe(dist: Option<PathBuf>) -> Done<Bench> {
+    let dist = match dist {
+        Some(folder) => std::path::absolute(&folder).map_err(TaskError::io("find", folder))?,
+        None => dist::run()?,
+    };
+    let tree = Trixie::at(peers::tree()?);
+    let mirror = peers::mirror()?;
+    let work = paths::target().join("bench");
+    tool::create_folder(&work)?;
+    let mut bench = Bench { dist, tree, mirror, work, packages: Vec::new(), warm: false };
+    bench.packages = ours::lock(&bench)?;
+    bench.warm = fs::read_to_string(bench.work.join(WARM)).is_ok_and(|text| text == filling(&bench));
+    Ok(bench)
 }
 
-fn basalt(bench: &Bench) -> Done<Command> {
-    let program = Program::at(bench.dist.join("bin/basalt"))?;
-    Ok(Command::new(&program)
-        .directory(&bench.work)
-        .timeout(LIMIT)
-        .env("HOME", &bench.work)
-        .env("BASALT_CACHE", bench.work.join("basalt-cache"))
-        .env("BASALT_DEBIAN_MIRROR", bench.mirror.url()))
+/// Says that every cache holds what it needs.
+pub(super) fn mark_warm(bench: &Bench) -> Done {
+    let path = bench.work.join(WARM);
+    fs::write(&path, filling(bench)).map_err(TaskError::io("write", path))
+}
+
+fn filling(bench: &Bench) -> String {
+    let lines = bench.packages.iter().map(|package| format!("{} {}\n", package.name, package.version));
+    format!("{}\n{}", bench.mirror.url("debian"), lines.collect::<String>())
 }
 
 /// All jobs in the order in which a round runs them.
 pub(super) fn plan(bench: &Bench) -> Done<Vec<Job>> {
-    let recipe = bench.work.join("recipe/recipe.yaml");
-    let out = bench.work.join("basalt-out");
-    let changed = bench.work.join("recipe/files/changed");
-    let build = basalt(bench)?.arg("build").arg(&recipe).arg("-o").arg(&out);
-    let ours = |row: &str, command: Command, write: Vec<(PathBuf, String)>, remove: Vec<PathBuf>| Job {
-        name: format!("basalt: {row}"),
-        remove,
-        write,
-        command,
-    };
-    Ok(vec![
-        ours(FULL, build.clone().arg("--no-cache"), Vec::new(), vec![out.clone()]),
-        ours(NOTHING, build.clone(), Vec::new(), Vec::new()),
-        ours(ONE_FILE, build, vec![(changed, "@ROUND@\n".to_owned())], Vec::new()),
-        mkosi(bench, FULL, "no")?,
-        mkosi(bench, NOTHING, "yes")?,
-        mmdebstrap(bench),
-    ])
+    let mut jobs = ours::jobs(bench)?;
+    jobs.extend([
+        theirs::mkosi(bench, Row::MkosiFull),
+        theirs::mkosi(bench, Row::MkosiOneFile),
+        theirs::mmdebstrap(bench),
+    ]);
+    Ok(jobs)
 }
 
-/// mkosi builds a bootable GPT disk with systemd-boot from the same packages. Its package cache is its own and warm after
-/// the unmeasured run; the sandbox tree replaces its default sources, which a mirror need not all carry.
-fn mkosi(bench: &Bench, row: &str, incremental: &str) -> Done<Job> {
-    let folder = bench.work.join(format!("mkosi-{incremental}"));
-    let sources = folder.join("mkosi.sandbox/etc/apt/sources.list.d");
-    for made in [sources.clone(), folder.join("out"), folder.join("packages"), folder.join("work")] {
-        tool::create_folder(&made)?;
-    }
-    let packages: String = bench.packages.iter().map(|name| format!("  {name}\n")).collect();
-    let configuration = format!(
-        "[Distribution]\nDistribution=debian\nRelease=trixie\nMirror={mirror}\n\n\
-         [Output]\nFormat=disk\nOutput=edge\nOutputDirectory={here}/out\n\n\
-         [Content]\nBootable=yes\nBootloader=systemd-boot\nWithRecommends=no\nPackages=\n{packages}\n\
-         [Build]\nBuildSources=\nIncremental={incremental}\nPackageCacheDirectory={here}/packages\n\
-         CacheDirectory={here}\nWorkspaceDirectory={here}/work\n",
-        mirror = bench.mirror.url(),
-        here = folder.display(),
-    );
-    let source = format!(
-        "Types: deb\nURIs: {}\nSuites: trixie\nComponents: main\n\
-         Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n",
-        bench.mirror.url()
-    );
-    let command = bench.tree.command(&bench.work, "mkosi").arg("-C").arg(&folder).args(["--force", "build"]);
-    Ok(Job {
-        name: format!("mkosi: {row}"),
-        remove: vec![folder.join("out/edge.raw")],
-        write: vec![(folder.join("mkosi.conf"), configuration), (sources.join("mkosi.sources"), source)],
-        command,
-    })
+/// The command as a reader can type it: the tree's entry, the mirror's address, the list of packages and this
+/// machine's folders become words.
+pub(super) fn shown(bench: &Bench, command: &Command) -> String {
+    let line = command.line();
+    let inside = format!("{} ", bench.work.display());
+    // Inside the tree: `unshare … sh -c SCRIPT enter TREE WORK PROGRAM …`.
+    let line = line
+        .rsplit_once(&format!("{} {inside}", bench.tree.path().display()))
+        .map_or(line.as_str(), |(_, rest)| rest);
+    line.replace(&theirs::names(bench).join(","), "$PACKAGES")
+        .replace(&bench.mirror.url(""), "$MIRROR/")
+        .replace(&display(&bench.work), "$WORK")
+        .replace(&display(&bench.dist), "$DIST")
 }
 
-/// mmdebstrap makes a tar and nothing else. `INITRD=No` spares it Debian's initramfs, which we do not make either.
-fn mmdebstrap(bench: &Bench) -> Job {
-    let tar = bench.work.join("mmdebstrap.tar");
-    let command = bench
-        .tree
-        .command(&bench.work, "env")
-        .args(["INITRD=No", "mmdebstrap", "--quiet", "--mode=root", "--variant=essential", "--format=tar"])
-        .arg(format!("--include={}", bench.packages.join(",")))
-        .arg("trixie")
-        .arg(&tar)
-        .arg(format!("deb {} trixie main", bench.mirror.url()));
-    Job { name: format!("mmdebstrap: {TAR}"), remove: vec![tar], write: Vec::new(), command }
+fn display(path: &Path) -> String {
+    path.display().to_string()
 }

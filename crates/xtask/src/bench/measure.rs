@@ -1,5 +1,5 @@
-//! One measured run: wall time, and the largest sum of proportional set sizes (memory that is shared counts once) of
-//! everything the command started.
+//! One measured run: wall time, and peak memory: the largest sum of the proportional set sizes (memory that is shared
+//! counts once) of everything the command started, and of what it put into tmpfs, which is memory, too.
 
 use basalt_exec::command::{Command, Exit};
 use std::{
@@ -10,10 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::facts::meminfo;
 use crate::error::{Done, TaskError};
 
 /// How often memory is looked at.
 const INTERVAL: Duration = Duration::from_millis(100);
+/// proc_meminfo(5): memory consumed by shared memory and tmpfs, of the whole machine.
+const TMPFS: &str = "Shmem:";
 const LIMIT: Duration = Duration::from_secs(3600);
 
 /// One run.
@@ -21,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(3600);
 pub(super) struct Sample {
     /// From start to end.
     pub(super) wall: Duration,
-    /// Peak memory of all its processes, in bytes.
+    /// Peak memory of all its processes and of its tmpfs, in bytes.
     pub(super) memory: u64,
 }
 
@@ -34,6 +37,7 @@ impl fmt::Display for Sample {
 /// Runs it; a command that fails is no measurement.
 pub(super) fn run(command: Command) -> Done<Sample> {
     let line = command.line();
+    let tmpfs_before = meminfo(TMPFS)?;
     let start = Instant::now();
     let running = command.start()?;
     let root = running.id();
@@ -42,7 +46,8 @@ pub(super) fn run(command: Command) -> Done<Sample> {
         let mut peak = 0;
         // The channel is the clock and the end in one: nothing sleeps past the command.
         while end.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            peak = peak.max(memory_of_tree(root));
+            let tmpfs = meminfo(TMPFS).map_or(0, |now| now.saturating_sub(tmpfs_before));
+            peak = peak.max(memory_of_tree(root) + tmpfs);
         }
         peak
     });

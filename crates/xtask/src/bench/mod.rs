@@ -1,29 +1,33 @@
-//! `cargo xtask bench`: our build beside mkosi and mmdebstrap, in one run, on one machine, with one package list and one
-//! local mirror whose cache is warm.
+//! `cargo xtask bench`: our build beside mkosi and mmdebstrap, in one run, on one machine, with one list of packages and
+//! one local mirror; then our initramfs beside Debian's.
 //!
 //! ```text
-//! observe   programs, trixie tree, mirror, the example's locked package list
-//! plan      a job per contender and row, each with what prepares it
-//! execute   one unmeasured run of each, then N measured ones in turns
-//! report    medians as a table, and docs/book/src/develop/benchmarks.md
+//! observe   programs, trixie tree, mirror, the example's locked packages, the machine
+//! plan      a job per row, each with what prepares it
+//! execute   caches are filled once, then N measured runs of each job, in turns; N boots of each initramfs
+//! judge     medians against the bars (pure)
+//! report    docs/book/src/develop/benchmarks.md
 //! ```
 
+mod bars;
 mod boot;
 mod contenders;
+mod facts;
 mod measure;
-mod table;
+mod ours;
+mod page;
+mod same;
+mod theirs;
 
-use basalt_testkit::Trixie;
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use crate::{
-    dist,
     error::{Done, TaskError},
-    paths, peers,
+    paths,
     report::say,
     setup, tool,
 };
-use contenders::{Bench, Job};
+use contenders::{Job, Row};
 use measure::Sample;
 
 /// What to measure.
@@ -32,60 +36,72 @@ pub(crate) struct Arguments {
     /// How often each job is measured; the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
-    /// Only jobs whose name contains this
+    /// Only rows whose name contains this; nothing is written
     #[arg(long)]
     only: Option<String>,
-    /// Leave out the boots of the initramfs row (they are minutes each under emulation)
+    /// The folder with our programs, instead of building them (`bin/basalt`, `lib/basalt`)
     #[arg(long)]
-    no_boot: bool,
+    dist: Option<PathBuf>,
+}
+
+/// All that was measured.
+#[derive(Debug, Default)]
+struct Measured {
+    builds: BTreeMap<Row, Vec<Sample>>,
+    boots: Option<boot::Boots>,
+    /// What the peers installed beside the locked packages.
+    beside: Vec<String>,
 }
 
 /// Runs the task.
 pub(crate) fn run(arguments: &Arguments) -> Done {
     setup::run()?;
-    let bench = observe()?;
-    let jobs: Vec<Job> = contenders::plan(&bench)?
-        .into_iter()
-        .filter(|job| arguments.only.as_ref().is_none_or(|only| job.name.contains(only)))
-        .collect();
-    let samples = execute(&jobs, arguments.runs)?;
-    let mut text = table::builds(&jobs, &samples);
-    if !arguments.no_boot {
-        text.push_str(&boot::measure(&bench)?);
+    let bench = contenders::observe(arguments.dist.clone())?;
+    let machine = facts::observe(&bench.tree)?;
+    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let jobs: Vec<Job> = contenders::plan(&bench)?.into_iter().filter(|job| wanted(job.row.name())).collect();
+    if !bench.warm {
+        say("bench: filling caches (one run of each job, not measured)");
+        execute(&jobs, 0..1)?;
+        if arguments.only.is_none() {
+            contenders::mark_warm(&bench)?;
+        }
     }
+    let mut measured = Measured { builds: execute(&jobs, 1..arguments.runs + 1)?, ..Measured::default() };
+    if wanted(boot::ROW) {
+        measured.boots = Some(boot::measure(&bench, arguments.runs)?);
+    }
+    if arguments.only.is_some() {
+        say(page::tables(&measured));
+        return Ok(());
+    }
+    measured.beside = same::check(&bench)?;
+    let text = page::page(
+        &page::About { machine: &machine, bench: &bench, jobs: &jobs, runs: arguments.runs },
+        &measured,
+    );
     say(&text);
     let page = paths::root().join("docs/book/src/develop/benchmarks.md");
-    fs::write(&page, table::page(&text, arguments.runs, &bench)).map_err(TaskError::io("write", page))
-}
-
-fn observe() -> Done<Bench> {
-    let dist = dist::run()?;
-    let tree = Trixie::at(peers::tree()?);
-    let mirror = peers::mirror()?;
-    let work = paths::target().join("bench");
-    tool::create_folder(&work)?;
-    let mut bench = Bench { dist, tree, mirror, work, packages: Vec::new() };
-    bench.packages = contenders::locked_packages(&bench)?;
-    Ok(bench)
+    fs::write(&page, text).map_err(TaskError::io("write", page))
 }
 
 /// In turns, so that a slow minute of the machine hits every contender.
-fn execute(jobs: &[Job], runs: usize) -> Done<BTreeMap<String, Vec<Sample>>> {
-    let mut samples: BTreeMap<String, Vec<Sample>> = BTreeMap::new();
-    for round in 0..=runs {
+fn execute(jobs: &[Job], rounds: std::ops::Range<usize>) -> Done<BTreeMap<Row, Vec<Sample>>> {
+    let mut samples: BTreeMap<Row, Vec<Sample>> = BTreeMap::new();
+    let unique = facts::seconds_now()?;
+    for round in rounds {
         for job in jobs {
             for path in &job.remove {
                 remove(path)?;
             }
             for (path, text) in &job.write {
-                fs::write(path, text.replace("@ROUND@", &round.to_string()))
+                tool::create_folder(path.parent().unwrap_or(path))?;
+                fs::write(path, text.replace("@UNIQUE@", &format!("{unique}-{round}")))
                     .map_err(TaskError::io("write", path))?;
             }
             let sample = measure::run(job.command.clone())?;
-            say(format!("{:<40} @ROUND@: {sample}", job.name));
-            if round > 0 {
-                samples.entry(job.name.clone()).or_default().push(sample);
-            }
+            say(format!("{:<48} run {round}: {sample}", job.row.name()));
+            samples.entry(job.row).or_default().push(sample);
         }
     }
     Ok(samples)

@@ -33,7 +33,10 @@ const WALLS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("basalt-testkit", &["basalt-types", "basalt-exec", "basalt-vm"]),
-    ("xtask", &["basalt-spec", "basalt-exec", "basalt-fetch", "basalt-vm", "basalt-testkit"]),
+    (
+        "xtask",
+        &["basalt-formats", "basalt-spec", "basalt-exec", "basalt-fetch", "basalt-vm", "basalt-testkit"],
+    ),
 ];
 
 /// Crates without effects, and what would give them some.
