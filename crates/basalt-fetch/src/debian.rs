@@ -17,58 +17,17 @@ use basalt_debian::{
 use basalt_types::{Architecture, Digest};
 
 use crate::{
-    http::{Client, HttpError},
+    http::HttpError,
     openpgp::{Keyring, SignatureError},
-    store::{Store, StoreError},
+    store::StoreError,
 };
 
 mod indices;
 mod packages;
 mod release;
 
+pub use crate::obtain::{Context, Event};
 pub use packages::{Wish, fetch_packages};
-
-/// What every step needs.
-#[derive(Clone, Copy)]
-pub struct Context<'c> {
-    /// For the network.
-    pub client: &'c Client,
-    /// Where files are kept.
-    pub store: &'c Store,
-    /// Told what happens, from several threads.
-    pub report: &'c (dyn Fn(Event<'_>) + Sync),
-}
-
-/// Something that a person may want to see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event<'e> {
-    /// A file will be fetched.
-    Started {
-        /// Its URL.
-        url: &'e str,
-        /// Its size in bytes, where it is known.
-        size: Option<u64>,
-    },
-    /// So many more bytes of some file are here.
-    Advanced {
-        /// Bytes.
-        bytes: u64,
-    },
-    /// A file is here and verified.
-    Finished {
-        /// Its URL.
-        url: &'e str,
-        /// Whether the store had it.
-        cached: bool,
-    },
-    /// The store had a file that was not what its name says. It was moved away and is fetched again.
-    Corrupt {
-        /// Its URL.
-        url: &'e str,
-        /// Where it is now.
-        moved_to: &'e std::path::Path,
-    },
-}
 
 /// A suite of an archive.
 #[derive(Debug, Clone)]
@@ -252,26 +211,7 @@ fn expired_advice(error: &ReleaseError) -> &'static str {
 
 /// Looks in the store and fetches what is not there.
 fn obtain(context: Context<'_>, expected: &crate::http::Expected) -> Result<PathBuf, HttpError> {
-    use crate::store::{Check, Found};
-    let url = expected.url.as_str();
-    match context.store.get(&expected.digest, Some(expected.size), Check::Content)? {
-        Found::Whole(path) => {
-            (context.report)(Event::Advanced { bytes: expected.size });
-            (context.report)(Event::Finished { url, cached: true });
-            return Ok(path);
-        }
-        Found::Corrupt(moved_to) => (context.report)(Event::Corrupt { url, moved_to: &moved_to }),
-        Found::Absent => {}
-    }
-    (context.report)(Event::Started { url, size: Some(expected.size) });
-    let advance = |bytes| (context.report)(Event::Advanced { bytes });
-    let path = context.client.download(expected, context.store, &advance)?;
-    (context.report)(Event::Finished { url, cached: false });
-    Ok(path)
-}
-
-impl std::fmt::Debug for Context<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("store", &self.store).finish_non_exhaustive()
-    }
+    crate::obtain::obtain(context, expected, |advance| {
+        context.client.download(expected, context.store, advance)
+    })
 }

@@ -19,8 +19,10 @@ use basalt_types::Digest;
 use crate::store::{Partial, Store, StoreError};
 
 mod absolute;
+mod exchange;
 mod proxy;
 
+pub use exchange::{Answer, Ask, AskBody, Header, Method};
 pub use proxy::Proxies;
 
 /// How patient a client is.
@@ -169,7 +171,7 @@ impl Client {
         let mut bytes = Vec::new();
         self.persist(url, || {
             bytes.clear();
-            self.attempt(url, 0, &mut |_, chunk| {
+            self.attempt(url, &[], 0, &mut |_, chunk| {
                 if (bytes.len() + chunk.len()) as u64 > limit {
                     return Err(HttpError::TooLong { url: url.to_owned(), limit });
                 }
@@ -188,6 +190,17 @@ impl Client {
         store: &Store,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<PathBuf, HttpError> {
+        self.download_as(expected, &[], store, progress)
+    }
+
+    /// As [`Client::download`], with these headers in every request.
+    pub fn download_as(
+        &self,
+        expected: &Expected,
+        headers: &[Header],
+        store: &Store,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<PathBuf, HttpError> {
         let url = &expected.url;
         let mut partial = store.partial(&expected.digest)?;
         if partial.length() > expected.size {
@@ -195,7 +208,7 @@ impl Client {
         }
         progress(partial.length());
         if partial.length() < expected.size {
-            self.persist(url, || self.extend(expected, &mut partial, progress))?;
+            self.persist(url, || self.extend(expected, headers, &mut partial, progress))?;
         }
         partial.finish(expected.digest, expected.size).map_err(|error| match error {
             StoreError::Mismatch { .. } => HttpError::Mismatch { url: url.clone(), source: error },
@@ -207,11 +220,12 @@ impl Client {
     fn extend(
         &self,
         expected: &Expected,
+        headers: &[Header],
         partial: &mut Partial<'_>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<(Try, u64), HttpError> {
         let before = partial.length();
-        let tried = self.attempt(&expected.url, before, &mut |offset, chunk| {
+        let tried = self.attempt(&expected.url, headers, before, &mut |offset, chunk| {
             // The server ignored the wish to continue, or has less than what is here.
             if offset == Some(0) && partial.length() > 0 {
                 partial.restart()?;
@@ -273,7 +287,13 @@ impl Client {
     }
 
     /// One request.
-    fn attempt(&self, url: &str, offset: u64, sink: &mut Sink<'_>) -> Result<Try, HttpError> {
+    fn attempt(
+        &self,
+        url: &str,
+        headers: &[Header],
+        offset: u64,
+        sink: &mut Sink<'_>,
+    ) -> Result<Try, HttpError> {
         self.check_cancelled(url)?;
         if let Some(path) = url.strip_prefix("file://") {
             let open = |source| HttpError::File { url: url.to_owned(), source };
@@ -281,6 +301,9 @@ impl Client {
         }
         let agent = self.agent(url)?;
         let mut request = agent.get(url).header("Accept-Encoding", "identity");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
         if offset > 0 {
             request = request.header("Range", format!("bytes={offset}-"));
         }

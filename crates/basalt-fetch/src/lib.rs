@@ -1,4 +1,4 @@
-//! The network and the content store: HTTP, Debian repositories, verification.
+//! The network and the content store: HTTP, Debian repositories, OCI registries, verification.
 //!
 //! ```text
 //! mirror::observe  what the environment and the host's apt say           (reads files)
@@ -6,6 +6,7 @@
 //! debian::resolve  sources → InRelease, verified → indices, verified      (network, store)
 //! Indices::pool    indices → packages for `basalt_debian::solve`          (pure)
 //! debian::fetch_packages  records → .deb files in the store               (network, store)
+//! oci::resolve, fetch_image, push   OCI images: reference → manifest → blobs in the store, and back
 //! ```
 //!
 //! Invariants: nothing is returned that was not verified (a text by its signature, a file by its digest). A kill at
@@ -15,5 +16,7 @@
 pub mod debian;
 pub mod http;
 pub mod mirror;
+mod obtain;
+pub mod oci;
 pub mod openpgp;
 pub mod store;

@@ -14,12 +14,14 @@
 mod fixtures;
 mod http;
 mod mirror;
+mod registry;
 mod shell;
 mod trixie;
 
 pub use fixtures::{Login, TestImage, basalt_program, patience, require_tool, run_tool, test_image};
 pub use http::{Fault, StaticServer};
 pub use mirror::{Archive, CachingMirror};
+pub use registry::{Door, Registry};
 pub use shell::{Output, Shell, ShellError};
 pub use trixie::Trixie;
 

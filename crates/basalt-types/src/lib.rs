@@ -9,6 +9,7 @@ mod digest;
 mod guid;
 mod label;
 mod name;
+mod reference;
 mod size;
 mod slot;
 
@@ -19,6 +20,7 @@ pub use digest::{Digest, DigestError};
 pub use guid::{Guid, GuidError};
 pub use label::{LabelError, PartLabel};
 pub use name::{Architecture, ImageName, ImageVersion, NameError};
+pub use reference::{ImageRef, ImageRefError, LocalRef, RegistryRef, Tag, Wanted};
 pub use size::{ByteSize, SizeError};
 pub use slot::{Slot, SlotError};
 

@@ -9,11 +9,12 @@ use crate::{
 };
 
 /// The Debian packages, and what each is for.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 23] = [
     ("ca-certificates", "mirrors over HTTPS"),
     ("cpio", "reads our initramfs"),
     ("cryptsetup-bin", "veritysetup judges our verity trees"),
     ("curl", "tests of the local mirror"),
+    ("docker-registry", "a registry for images that are pushed and pulled"),
     ("dosfstools", "fsck.fat judges our ESP"),
     ("dpkg-dev", "makes packages for tests"),
     ("e2fsprogs", "makes data volumes in tests"),
@@ -29,6 +30,7 @@ const PACKAGES: [(&str, &str); 21] = [
     ("qemu-system-x86", "boots what we build"),
     ("qemu-utils", "disk overlays"),
     ("sbsigntool", "reads our UKI"),
+    ("skopeo", "judges our OCI images"),
     ("swtpm", "a TPM for machines"),
     ("uidmap", "builds by ordinary users"),
 ];

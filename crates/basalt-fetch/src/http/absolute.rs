@@ -63,16 +63,15 @@ impl<T: Transport> Transport for Completing<T> {
         self.inner.buffers()
     }
 
-    /// A request's head leaves in one piece, so a piece that begins with `GET /` is one: requests here have no body.
+    /// A request's head leaves in one piece, which begins with a request line.
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        const METHOD: usize = "GET ".len();
         let output = self.inner.buffers().output();
         let longer = amount + self.origin.len();
-        if !output[..amount].starts_with(b"GET /") || longer > output.len() {
+        let Some(path) = path_of_request(&output[..amount]).filter(|_| longer <= output.len()) else {
             return self.inner.transmit_output(amount, timeout);
-        }
-        output.copy_within(METHOD..amount, METHOD + self.origin.len());
-        output[METHOD..METHOD + self.origin.len()].copy_from_slice(&self.origin);
+        };
+        output.copy_within(path..amount, path + self.origin.len());
+        output[path..path + self.origin.len()].copy_from_slice(&self.origin);
         self.inner.transmit_output(longer, timeout)
     }
 
@@ -83,4 +82,13 @@ impl<T: Transport> Transport for Completing<T> {
     fn is_open(&mut self) -> bool {
         self.inner.is_open()
     }
+}
+
+/// Where the path begins in a piece of output that begins with a request line. A piece of a body that looks like one
+/// would be changed on its way; what is uploaded is checked by its digest, so that is seen.
+fn path_of_request(piece: &[u8]) -> Option<usize> {
+    let line = &piece[..piece.windows(2).position(|pair| pair == b"\r\n")?];
+    let path = line.iter().position(|byte| *byte == b' ')? + 1;
+    let method = [&b"GET "[..], b"HEAD ", b"POST ", b"PUT ", b"PATCH "].contains(&&line[..path]);
+    (method && line[path..].starts_with(b"/") && line.ends_with(b" HTTP/1.1")).then_some(path)
 }
