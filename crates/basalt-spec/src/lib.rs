@@ -26,7 +26,7 @@ pub use lock::{
 pub use manifest::{Artifact, DocumentError, ImageInfo, MANIFEST_VERSION, Manifest, ManifestPartition};
 pub use recipe::{
     ApiVersion, Base, Compression, DebianBase, Disk, FileContent, FileEntry, FileSystem, Implied, Kernel,
-    Output, OutputSource, Pocket, Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User,
+    Output, OutputSource, Pocket, Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User, Written,
 };
 pub use resolved::{ResolveError, ResolvedRecipe};
 pub use schema::{recipe_schema, recipe_schema_text};

@@ -38,7 +38,6 @@ use crate::{
     words::{
         Hostname, KernelArg, Keymap, LocaleName, PackageName, PackageSpec, RecipePath, Timezone, UnitName,
     },
-    yaml,
 };
 
 /// An image: what goes in, how it is set up and what is made of it.

@@ -309,8 +309,8 @@ fn refuse_outputs(build: &Build, error: OutputsError) -> CommandError {
         .hint("free some, or choose another folder with -o");
     }
     let kind = match &error {
-        E::Output(_) | E::Io(_) => Kind::Host,
-        E::NoSource(_) | E::Esp(_) | E::Table(_) | E::Panicked(_) => Kind::Bug,
+        E::Output(_) | E::Io(_) | E::Container(_) => Kind::Host,
+        E::NoSource(_) | E::Layout(_) | E::Esp(_) | E::Table(_) | E::Panicked(_) => Kind::Bug,
     };
     CommandError::new(kind, error)
 }

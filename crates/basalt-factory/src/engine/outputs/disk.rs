@@ -1,23 +1,27 @@
 //! The disk that every disk output holds: partition table, ESP, root and hash tree, put together while it is read.
 
-use std::{io, ops::Range};
-
-use basalt_formats::{ReadAt, WriteAt as _, gpt::EntriesPlace};
-use basalt_image::layout::{self, Extent, ImageIds, ImagePlan};
+use basalt_formats::{
+    ReadAt,
+    gpt::EntriesPlace,
+    virtual_disk::{LayoutError, Segment, VirtualDisk},
+};
+use basalt_image::layout::{self, ImageIds, ImagePlan};
 use basalt_spec::ManifestPartition;
 use basalt_types::ByteSize;
 
 use super::{Context, OutputsError, esp, memory::MemoryImage};
 use crate::engine::release::{Release, derived};
 
-/// A disk that is nowhere as a whole.
+/// The parts of a disk that is nowhere as a whole.
 #[derive(Debug)]
 pub(super) struct ReleaseDisk<'a> {
     plan: ImagePlan,
-    /// Everything but root and hash tree, which stay in their files.
-    rest: MemoryImage,
-    release: &'a Release,
+    /// The partition table: bytes and their place.
+    table: Vec<(u64, Vec<u8>)>,
+    esp: MemoryImage,
     esp_used: ByteSize,
+    /// Root and hash tree stay in their files.
+    release: &'a Release,
 }
 
 impl<'a> ReleaseDisk<'a> {
@@ -26,62 +30,37 @@ impl<'a> ReleaseDisk<'a> {
         let record = &release.record;
         let ids = ImageIds { disk: derived(context.id, "disk"), esp: derived(context.id, "esp") };
         let plan = layout::plan_image(&record.layout, context.recipe.architecture, &record.root_hash, ids);
-        let rest = MemoryImage::new(plan.disk.get());
-        for write in plan.table.image_writes(EntriesPlace::First)? {
-            rest.write_at(write.offset, &write.bytes)?;
-        }
+        let writes = plan.table.image_writes(EntriesPlace::First)?;
+        let table = writes.into_iter().map(|write| (write.offset, write.bytes)).collect();
         let (volume, esp_used) = esp::volume(context, release, esp::Media::Disk, plan.esp.size)?;
-        volume.write_to(&rest, plan.esp.start)?;
-        Ok(Self { plan, rest, release, esp_used })
+        let esp = MemoryImage::new(plan.esp.size.get());
+        volume.write_to(&esp, 0)?;
+        Ok(Self { plan, table, esp, esp_used, release })
     }
 
-    /// Root and hash tree: where they are, and what is there.
-    fn parts(&self) -> [(Extent, &dyn ReadAt); 2] {
-        [(self.plan.root, &self.release.root), (self.plan.verity, &self.release.verity)]
+    /// The disk itself.
+    pub(super) fn assemble(&self) -> Result<VirtualDisk<'_>, LayoutError> {
+        let Self { plan, table, esp, esp_used: _, release } = self;
+        let partitions: [(u64, &dyn ReadAt); 3] =
+            [(plan.esp.start, esp), (plan.root.start, &release.root), (plan.verity.start, &release.verity)];
+        let table = table.iter().map(|(start, bytes)| (*start, bytes as &dyn ReadAt));
+        let segments = table.chain(partitions).map(|(start, content)| Segment { start, content });
+        VirtualDisk::new(plan.disk.get(), segments.collect())
     }
 
     /// What the manifest says of the partitions.
     pub(super) fn partitions(&self) -> Vec<ManifestPartition> {
-        let used = [
-            self.esp_used,
-            ByteSize::bytes(self.release.root.size()),
-            ByteSize::bytes(self.release.verity.size()),
-        ];
-        let partitions = self.plan.table.partitions.iter().zip(used);
+        let Self { plan, release, .. } = self;
+        let sizes = [release.root.size(), release.verity.size()].map(ByteSize::bytes);
+        let used = std::iter::once(self.esp_used).chain(sizes);
+        let partitions = plan.table.partitions.iter().zip(used);
         partitions
             .filter_map(|(partition, used)| {
-                let bytes = partition.bytes(self.plan.table.sector_size);
+                let bytes = partition.bytes(plan.table.sector_size);
                 let size = ByteSize::bytes(bytes.end - bytes.start);
                 let label = partition.label.clone()?;
                 Some(ManifestPartition { label, offset: bytes.start, size, used })
             })
             .collect()
-    }
-}
-
-impl ReadAt for ReleaseDisk<'_> {
-    fn size(&self) -> u64 {
-        self.plan.disk.get()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.rest.read_at(offset, buffer)?;
-        for (extent, part) in self.parts() {
-            let start = offset.max(extent.start);
-            let end = (offset + buffer.len() as u64).min(extent.start + part.size());
-            if start < end {
-                let within = |at: u64| usize::try_from(at - offset).map_err(io::Error::other);
-                let place = within(start)?..within(end)?;
-                part.read_at(start - extent.start, &mut buffer[place])?;
-            }
-        }
-        Ok(())
-    }
-
-    fn data_ranges(&self) -> io::Result<Vec<Range<u64>>> {
-        let mut ranges = self.rest.data_ranges()?;
-        ranges.extend(self.parts().map(|(extent, part)| extent.start..extent.start + part.size()));
-        ranges.sort_by_key(|range| range.start);
-        Ok(ranges)
     }
 }

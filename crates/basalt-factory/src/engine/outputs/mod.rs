@@ -9,6 +9,7 @@
 //! Nothing is copied to an intermediate file: every writer reads the release's own files. No output has its final name
 //! before all are whole.
 
+mod containers;
 mod disk;
 mod esp;
 mod memory;
@@ -25,6 +26,7 @@ use basalt_formats::{
     fat::FatError,
     gpt::GptError,
     tree::{ReadContent, Tree},
+    virtual_disk::{LayoutError, VirtualDisk, WriteError},
 };
 use basalt_spec::{ManifestPartition, Output, Recipe};
 use basalt_types::Digest;
@@ -85,6 +87,12 @@ pub enum OutputsError {
     /// The partition table is not valid.
     #[error("the partition table can't be made")]
     Table(#[from] GptError),
+    /// The parts of the disk do not fit together.
+    #[error("the disk can't be put together")]
+    Layout(#[from] LayoutError),
+    /// The disk could not be written in a container.
+    #[error("the disk can't be written")]
+    Container(#[from] WriteError),
     /// The file could not be begun or ended.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -96,16 +104,15 @@ pub enum OutputsError {
     Panicked(Output),
 }
 
-/// How much is copied at a time.
-const PIECE: u64 = 4 << 20;
-
 /// Writes all outputs of the recipe.
 ///
 /// # Errors
 /// The first output's that fails; no file keeps a name then.
 pub fn write(context: &Context<'_>) -> Result<Written, OutputsError> {
-    let disk = context.release.map(|release| ReleaseDisk::new(context, release)).transpose()?;
-    let disk = disk.as_ref();
+    let parts = context.release.map(|release| ReleaseDisk::new(context, release)).transpose()?;
+    let disk = parts.as_ref().map(ReleaseDisk::assemble).transpose()?;
+    let disk = disk.as_ref().map(|disk| Stoppable { disk, stop: context.stop });
+    let disk = disk.as_ref().map(|disk| disk as &dyn ReadAt);
     let mut files = Vec::new();
     thread::scope(|scope| {
         let running: Vec<_> = context
@@ -119,33 +126,35 @@ pub fn write(context: &Context<'_>) -> Result<Written, OutputsError> {
         }
         Ok::<(), OutputsError>(())
     })?;
-    Ok(Written { files, partitions: disk.map(ReleaseDisk::partitions).unwrap_or_default() })
+    Ok(Written { files, partitions: parts.as_ref().map(ReleaseDisk::partitions).unwrap_or_default() })
 }
 
 fn write_one(
     context: &Context<'_>,
-    disk: Option<&ReleaseDisk<'_>>,
+    disk: Option<&dyn ReadAt>,
     output: Output,
 ) -> Result<Vec<WrittenFile>, OutputsError> {
     let none = || OutputsError::NoSource(output);
     let release = || context.release.ok_or_else(none);
-    let disk = || disk.ok_or_else(none).map(|disk| Stoppable { disk, stop: context.stop });
+    let disk = || disk.ok_or_else(none);
     let begin = || begin(context, output);
     match output {
-        Output::Disk => one(output, write_raw(&disk()?, begin()?)?),
+        Output::Disk => one(output, containers::raw(disk()?, begin()?)?),
+        Output::Qcow2 => one(output, containers::qcow2(disk()?, false, begin()?)?),
+        Output::Qcow2Compressed => one(output, containers::qcow2(disk()?, true, begin()?)?),
+        Output::Vhd => one(output, containers::fixed_vhd(context, disk()?, begin()?)?),
+        Output::VhdDynamic => one(output, containers::dynamic_vhd(context, disk()?, begin()?)?),
+        Output::Vmdk => one(output, containers::vmdk(context, disk()?, begin()?)?),
         Output::Uki => one(output, write_bytes(&release()?.uki, begin()?)?),
-        Output::Qcow2
-        | Output::Qcow2Compressed
-        | Output::Vhd
-        | Output::VhdDynamic
-        | Output::Vmdk
-        | Output::Gce
+        Output::Gce
         | Output::Iso
         | Output::Netboot
         | Output::Oci
         | Output::Container
         | Output::Tar
-        | Output::Cpio => Err(OutputsError::NoSource(output)),
+        | Output::Cpio
+        | Output::Sysext
+        | Output::Confext => Err(OutputsError::NoSource(output)),
     }
 }
 
@@ -163,26 +172,9 @@ fn write_bytes(bytes: &[u8], file: PartialFile) -> Result<PartialFile, OutputsEr
     Ok(file)
 }
 
-/// A sparse file: what the disk has no data for is a hole.
-fn write_raw(disk: &dyn ReadAt, file: PartialFile) -> Result<PartialFile, OutputsError> {
-    file.set_size(disk.size())?;
-    let mut buffer = Vec::new();
-    for range in disk.data_ranges()? {
-        let mut at = range.start;
-        while at < range.end {
-            let length = (range.end - at).min(PIECE);
-            buffer.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
-            disk.read_at(at, &mut buffer)?;
-            file.write_at(at, &buffer)?;
-            at += length;
-        }
-    }
-    Ok(file)
-}
-
 /// A disk that can't be read any more once the person wants to stop.
 struct Stoppable<'a> {
-    disk: &'a ReleaseDisk<'a>,
+    disk: &'a VirtualDisk<'a>,
     stop: &'a AtomicBool,
 }
 
