@@ -15,11 +15,13 @@ use basalt_formats::verity::Superblock;
 use basalt_types::Guid;
 
 use crate::{
+    attach::attach,
     choose::{Choice, FoundRoot, choose},
-    disks::{self, Medium, loader_partition},
+    disks::{self, BlockNode, Medium, loader_partition},
     drivers::{self, Drivers},
     error::InitError,
     execute::execute,
+    live,
     plan::{Facts, MachineId, plan},
     report::{Story, boot_time, phase, warn},
     wanted::Wanted,
@@ -40,7 +42,8 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let started = boot_time();
     mount_kernel_file_systems()?;
     let line = fs::read_to_string("/proc/cmdline").map_err(InitError::file(Path::new("/proc/cmdline")))?;
-    let wanted = Wanted::parse(&line)?;
+    let mut wanted = Wanted::parse(&line)?;
+    wanted.live |= live::is_marked();
     story.wanted = Some(wanted.clone());
 
     // Before the first look at the devices, so that none can appear unheard in between.
@@ -53,12 +56,13 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     phase(&format!("loaded {} kernel modules, looking for root {}", drivers.loaded, wanted.root_hash.hex()));
 
     let found = find_root(&mut Search { wanted: &wanted, uevents, drivers, loader, story })?;
-    phase(&describe(&found));
-    let superblock = read_superblock(&found)?;
+    let (root, hash) = (attach(&found.root, "live-root")?, attach(&found.hash, "live-verity")?);
+    phase(&describe(&found, &root, &hash));
+    let superblock = read_superblock(&hash)?;
     let machine_id = observe_machine_id();
     let arguments = env::args_os().skip(1).collect();
 
-    let steps = plan(&wanted, &Facts { found, superblock, machine_id, started, arguments })?;
+    let steps = plan(&wanted, &Facts { found, root, hash, superblock, machine_id, started, arguments })?;
     phase("the root is known; verifying, mounting and starting it");
     execute(&steps)
 }
@@ -89,14 +93,20 @@ struct Search<'a> {
     story: &'a mut Story,
 }
 
-/// Waits until a disk holds the root, loading drivers for what appears.
+/// Takes the root that came with the initramfs, or waits until a disk holds it, loading drivers for what appears.
 fn find_root(search: &mut Search<'_>) -> Result<FoundRoot, InitError> {
-    let found = look_until_found(search);
+    let found = match live::root_of_initramfs() {
+        Some(found) => search.drivers.load_optional("loop").map(|()| found).map_err(InitError::from),
+        None => look_until_found(search),
+    };
     search.story.driver_failures.clone_from(&search.drivers.failures);
     found
 }
 
 fn look_until_found(search: &mut Search<'_>) -> Result<FoundRoot, InitError> {
+    if search.wanted.live {
+        live::watch_drives();
+    }
     let deadline = Instant::now() + search.wanted.device_timeout;
     let sys = Path::new(SYS);
     search.story.disks = disks::observe(sys).map_err(InitError::Disks)?;
@@ -202,20 +212,20 @@ fn observe_machine_id() -> Option<MachineId> {
     id
 }
 
-fn read_superblock(found: &FoundRoot) -> Result<Superblock, InitError> {
-    let device = found.hash.path();
-    let medium = Medium::open(&device, found.hash.size)
+fn read_superblock(hash: &BlockNode) -> Result<Superblock, InitError> {
+    let device = hash.path();
+    let medium = Medium::open(&device, hash.size)
         .map_err(|source| InitError::Read { device: device.clone(), source })?;
     Superblock::parse(&medium).map_err(|source| InitError::Superblock { device, source })
 }
 
-fn describe(found: &FoundRoot) -> String {
-    let FoundRoot { disk, external, root, hash, slot, passed_over } = found;
+fn describe(found: &FoundRoot, root: &BlockNode, hash: &BlockNode) -> String {
+    let FoundRoot { disk, external, root: _, hash: _, slot, passed_over } = found;
     let mut text = format!("root {}, hash tree {}", root.name, hash.name);
     if let Some(slot) = slot {
         text += &format!(", slot {slot}");
     }
-    if *external {
+    if let Some(disk) = disk.as_ref().filter(|_| *external) {
         text += &format!(", on the external disk {disk}");
     }
     if !passed_over.is_empty() {

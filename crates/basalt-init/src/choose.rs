@@ -1,7 +1,8 @@
 //! Chooses the disk to start from. Pure: `docs/decisions/005-initramfs.md` says why in this order.
 //!
 //! dm-verity makes every disk with the right root hash as good as the other, but the data volume lies beside the
-//! root: whoever could slip in another disk would choose which `/var` the machine trusts.
+//! root: whoever could slip in another disk would choose which `/var` the machine trusts. A live medium has none: it is
+//! chosen when it was asked for, and never else.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,7 +10,7 @@ use basalt_types::Guid;
 use serde::Serialize;
 
 use crate::{
-    disks::{BlockNode, Disk, DiskPartition},
+    disks::{Disk, DiskPartition, Place},
     wanted::Wanted,
 };
 
@@ -29,13 +30,13 @@ pub(crate) enum Choice {
     Ambiguous(Vec<String>),
 }
 
-/// A disk with both partitions.
+/// The root and its hash tree: a disk with both partitions, or files of the initramfs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundRoot {
-    pub(crate) disk: String,
+    pub(crate) disk: Option<String>,
     pub(crate) external: bool,
-    pub(crate) root: BlockNode,
-    pub(crate) hash: BlockNode,
+    pub(crate) root: Place,
+    pub(crate) hash: Place,
     pub(crate) slot: Option<BootSlot>,
     /// Other disks that could have been used.
     pub(crate) passed_over: Vec<String>,
@@ -48,6 +49,8 @@ pub(crate) enum BootSlot {
     A,
     B,
     Recovery,
+    /// A medium that never changes; there is no data volume beside it.
+    Live,
 }
 
 impl BootSlot {
@@ -56,6 +59,7 @@ impl BootSlot {
             Some("basalt-a") => Some(Self::A),
             Some("basalt-b") => Some(Self::B),
             Some("basalt-r") => Some(Self::Recovery),
+            Some("basalt-live") => Some(Self::Live),
             Some(_) | None => None,
         }
     }
@@ -67,6 +71,7 @@ impl fmt::Display for BootSlot {
             Self::A => "a",
             Self::B => "b",
             Self::Recovery => "recovery",
+            Self::Live => "live",
         })
     }
 }
@@ -79,10 +84,14 @@ pub(crate) fn choose(
     loader: Option<Guid>,
     settled: bool,
 ) -> Choice {
-    let candidates: Vec<(&Disk, FoundRoot)> =
-        disks.values().filter_map(|disk| Some((disk, complete(wanted, disk)?))).collect();
-    if candidates.is_empty() {
-        return Choice::WaitForRoot;
+    let is_wanted = |found: &FoundRoot| (found.slot == Some(BootSlot::Live)) == wanted.live;
+    let complete = |disk| complete(wanted, disk).filter(is_wanted).map(|found| (disk, found));
+    let candidates: Vec<(&Disk, FoundRoot)> = disks.values().filter_map(complete).collect();
+    match &candidates[..] {
+        [] => return Choice::WaitForRoot,
+        // Nothing of a live medium counts but what dm-verity checks: each is as good as the other.
+        [(disk, found), ..] if wanted.live => return Choice::Use(passing_over(&candidates, disk, found)),
+        [..] => {}
     }
     let booted = |disk: &Disk| loader.is_some_and(|loader| has_partition(disk, loader));
     let from_loader: Vec<_> = candidates.iter().filter(|(disk, _)| booted(disk)).collect();
@@ -98,28 +107,30 @@ pub(crate) fn choose(
         (_, _, _) => inside_from_loader,
     };
     match best[..] {
-        [(_, found)] => {
-            let others = candidates.iter().map(|(disk, _)| &disk.name).filter(|name| **name != found.disk);
-            Choice::Use(FoundRoot { passed_over: others.cloned().collect(), ..found.clone() })
-        }
+        [(disk, found)] => Choice::Use(passing_over(&candidates, disk, found)),
         [..] => Choice::Ambiguous(best.iter().map(|(disk, _)| disk.name.clone()).collect()),
     }
+}
+
+fn passing_over(candidates: &[(&Disk, FoundRoot)], disk: &Disk, found: &FoundRoot) -> FoundRoot {
+    let others = candidates.iter().map(|(other, _)| &other.name).filter(|name| **name != disk.name);
+    FoundRoot { passed_over: others.cloned().collect(), ..found.clone() }
 }
 
 fn has_partition(disk: &Disk, guid: Guid) -> bool {
     disk.table.iter().flatten().any(|partition| partition.guid == guid)
 }
 
-/// Both partitions of the wanted root, finished and known to the kernel.
+/// Both partitions of the wanted root, finished and within reach.
 fn complete(wanted: &Wanted, disk: &Disk) -> Option<FoundRoot> {
     let partitions = disk.table.as_ref().ok()?;
     let root = usable(partitions, wanted.root_partition())?;
     let hash = usable(partitions, wanted.hash_partition())?;
     Some(FoundRoot {
-        disk: disk.name.clone(),
+        disk: Some(disk.name.clone()),
         external: disk.external,
-        root: root.node.clone()?,
-        hash: hash.node.clone()?,
+        root: root.place.clone()?,
+        hash: hash.place.clone()?,
         slot: BootSlot::of_label(root.label.as_deref()),
         passed_over: Vec::new(),
     })
@@ -130,5 +141,5 @@ fn usable(partitions: &[DiskPartition], guid: Guid) -> Option<&DiskPartition> {
         |partition: &DiskPartition| !partition.label.as_deref().unwrap_or_default().starts_with(UNFINISHED);
     partitions
         .iter()
-        .find(|partition| partition.guid == guid && partition.node.is_some() && finished(partition))
+        .find(|partition| partition.guid == guid && partition.place.is_some() && finished(partition))
 }

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
@@ -16,12 +17,16 @@ use basalt_formats::{
     gpt::{Parsed, Table},
 };
 use basalt_types::Guid;
+use rustix::io::Errno;
 
 /// Sectors in sysfs have 512 bytes, whatever the disk's have.
 const SYSFS_SECTOR: u64 = 512;
 
 /// Drivers whose devices are no disks of a machine.
-const NO_DISKS: [&str; 8] = ["dm-", "fd", "loop", "md", "nbd", "ram", "sr", "zram"];
+const NO_DISKS: [&str; 7] = ["dm-", "fd", "loop", "md", "nbd", "ram", "zram"];
+
+/// The sectors that a table counts in which was made for every medium.
+const PORTABLE_SECTOR: u32 = 512;
 
 /// One disk as it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +47,19 @@ pub(crate) struct DiskPartition {
     pub(crate) number: u32,
     pub(crate) guid: Guid,
     pub(crate) label: Option<String>,
-    /// The kernel's device for it, if it has one for the same sectors.
-    pub(crate) node: Option<BlockNode>,
+    /// Where its bytes are; none when the kernel has no device for these sectors and should have one.
+    pub(crate) place: Option<Place>,
+}
+
+/// Where bytes are that a block device is wanted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The kernel has a device for exactly them.
+    Node(BlockNode),
+    /// These bytes of a disk that the kernel does not divide: its sectors are larger than the ones its table counts in.
+    Slice(BlockNode, Range<u64>),
+    /// A file of the initramfs.
+    File(PathBuf),
 }
 
 /// A block device of the kernel.
@@ -82,16 +98,36 @@ pub(crate) fn observe_one(sys: &Path, name: &str) -> Option<Disk> {
     if NO_DISKS.iter().any(|prefix| name.starts_with(prefix)) || directory.join("partition").exists() {
         return None;
     }
+    // A drive looks what is in it when it is opened, and its size is a guess before.
+    let opened = File::open(device_path(name));
+    if opened.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::NOMEDIUM.raw_os_error())) {
+        return None;
+    }
     let size = number(&directory, "size").filter(|sectors| *sectors > 0)? * SYSFS_SECTOR;
     let place = fs::canonicalize(&directory).ok()?;
     let on_usb = place.iter().any(|part| part.to_string_lossy().starts_with("usb"));
     let external = on_usb || number(&directory, "removable") == Some(1);
-    let sector = number(&directory, "queue/logical_block_size").and_then(|size| u32::try_from(size).ok());
-    let table = Medium::open(&device_path(name), size)
+    let table = opened
         .map_err(|error| format!("can't be read: {error}"))
-        .and_then(|disk| Table::parse(&disk, sector.unwrap_or(512)).map_err(|error| error.to_string()))
-        .map(|parsed| partitions(&parsed, &kernel_partitions(&directory, name)));
+        .and_then(|file| read_table(&Medium { file, size }, &directory, name));
     Some(Disk { name: name.to_owned(), size, external, table })
+}
+
+/// The partitions of a disk: the kernel's devices for them, or, where its sectors are too large for the table of a
+/// portable medium (2048 bytes on a CD), their places on it.
+fn read_table(disk: &Medium, directory: &Path, name: &str) -> Result<Vec<DiskPartition>, String> {
+    let sector = number(directory, "queue/logical_block_size").and_then(|size| u32::try_from(size).ok());
+    let sector = sector.unwrap_or(PORTABLE_SECTOR);
+    let parse = |sector| Table::parse(disk, sector).map_err(|error| error.to_string());
+    match parse(sector) {
+        Ok(parsed) => Ok(partitions(&parsed, &kernel_partitions(directory, name))),
+        Err(_) if sector > PORTABLE_SECTOR => {
+            let number = device_number(directory).ok_or("it is gone")?;
+            let node = BlockNode { name: name.to_owned(), number, size: disk.size };
+            Ok(slices(&parse(PORTABLE_SECTOR)?, &node))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn device_path(name: &str) -> PathBuf {
@@ -115,8 +151,7 @@ pub(crate) fn kernel_partitions(directory: &Path, disk: &str) -> BTreeMap<u64, K
         let partition = directory.join(&name);
         let start = number(&partition, "start")? * SYSFS_SECTOR;
         let size = number(&partition, "size")? * SYSFS_SECTOR;
-        let device = fs::read_to_string(partition.join("dev")).ok()?.trim().to_owned();
-        let node = BlockNode { name, number: device, size };
+        let node = BlockNode { name, number: device_number(&partition)?, size };
         Some((number(&partition, "partition")?, KernelPartition { start, node }))
     });
     found.collect()
@@ -134,10 +169,26 @@ fn partitions(parsed: &Parsed, kernel: &BTreeMap<u64, KernelPartition>) -> Vec<D
             number: partition.number,
             guid: partition.guid,
             label: partition.label.as_ref().map(ToString::to_string),
-            node: known.map(|known| known.node.clone()),
+            place: known.map(|known| Place::Node(known.node.clone())),
         }
     });
     each.collect()
+}
+
+/// The partitions of a table that the kernel does not read.
+pub(crate) fn slices(parsed: &Parsed, disk: &BlockNode) -> Vec<DiskPartition> {
+    let each = parsed.table.partitions.iter().map(|partition| DiskPartition {
+        number: partition.number,
+        guid: partition.guid,
+        label: partition.label.as_ref().map(ToString::to_string),
+        place: Some(Place::Slice(disk.clone(), partition.bytes(parsed.table.sector_size))),
+    });
+    each.collect()
+}
+
+/// `MAJOR:MINOR` of the device whose sysfs directory this is.
+fn device_number(directory: &Path) -> Option<String> {
+    Some(fs::read_to_string(directory.join("dev")).ok()?.trim().to_owned())
 }
 
 fn number(directory: &Path, name: &str) -> Option<u64> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use basalt_exec::{dm::DmError, mount::MountError};
+use basalt_exec::{dm::DmError, loop_device::LoopError, mount::MountError};
 use basalt_formats::verity::SuperblockError;
 
 use crate::{drivers::DriverError, plan::PlanError, wanted::WantedError};
@@ -36,6 +36,10 @@ pub(crate) enum InitError {
     Plan(#[from] PlanError),
     #[error("dm-verity can't be set up")]
     Verity(#[from] DmError),
+    #[error("the live medium can't be divided")]
+    Slice(#[source] DmError),
+    #[error("the root in the initramfs can't be used")]
+    InitramfsRoot(#[from] LoopError),
     #[error("the first block of the root does not match the root hash: the disk was changed or is failing")]
     FirstBlock(#[source] io::Error),
     #[error("the kernel found the root changed or failing (dm-verity's state is `{0}`)")]

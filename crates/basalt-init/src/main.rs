@@ -4,6 +4,7 @@
 //! observe   command line, module index, devices, partition tables, boot loader's variable   (drivers, disks)
 //! validate  Wanted: one root hash, or a refusal                                             (wanted)
 //! plan      choose(): which disk; plan(): the steps to its root                             (choose, plan)
+//! attach    devices for what the kernel has none for: parts of a CD, files of the initramfs   (attach)
 //! execute   one match over the steps: device-mapper, mounts, files, exec                    (execute)
 //! report    a line for each phase to the kernel's log; what was wanted and found on failure (report)
 //! ```
@@ -13,12 +14,14 @@
 //!
 //! Not here: unlocking data, growing the disk, rendering `/etc`: the image's own `basalt-agent` does it, verified.
 
+mod attach;
 mod boot;
 mod choose;
 mod disks;
 mod drivers;
 mod error;
 mod execute;
+mod live;
 mod plan;
 mod report;
 mod wanted;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     choose::{BootSlot, FoundRoot},
+    disks::BlockNode,
     wanted::Wanted,
 };
 
@@ -30,6 +31,10 @@ const INITS: [&str; 2] = ["/usr/lib/systemd/systemd", "/sbin/init"];
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) found: FoundRoot,
+    /// The device with the root.
+    pub(crate) root: BlockNode,
+    /// The device with its hash tree.
+    pub(crate) hash: BlockNode,
     pub(crate) superblock: Superblock,
     /// The machine id that the boot loader handed over.
     pub(crate) machine_id: Option<MachineId>,
@@ -77,7 +82,7 @@ pub(crate) struct BootRecord {
     pub(crate) root_hash: String,
     pub(crate) root_device: String,
     pub(crate) verity_device: String,
-    pub(crate) disk: String,
+    pub(crate) disk: Option<String>,
     pub(crate) root_part_uuid: Guid,
     pub(crate) slot: Option<BootSlot>,
     pub(crate) init_start_usec: u64,
@@ -107,15 +112,18 @@ pub(crate) enum PlanError {
 
 /// The steps to the image's init.
 pub(crate) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-    let Facts { found, superblock, machine_id, started, arguments } = facts;
-    let device = verified_device(wanted, found, superblock)?;
+    let Facts { found, root: _, hash: _, superblock: _, machine_id, started: _, arguments } = facts;
+    let device = verified_device(wanted, facts)?;
     let mut steps = vec![Step::Activate(device.clone()), Step::CheckRoot(device), Step::Mount(root_mount())];
     steps.extend(etc_steps());
+    if found.slot == Some(BootSlot::Live) {
+        steps.push(Step::Mount(volatile_data()));
+    }
     if let Some(MachineId(id)) = machine_id {
         steps.push(Step::WriteFile { path: below_root("/etc/machine-id"), content: format!("{id}\n") });
     }
     steps.extend(MOVED.map(|path| Step::MoveMount { from: path.into(), to: below_root(path) }));
-    let record = record(wanted, found, *started);
+    let record = record(wanted, facts);
     steps.push(Step::WriteRecord { path: below_root("/run/basalt/boot.json"), record });
     steps.push(Step::SwitchRoot(SYSROOT.into()));
     let programs = match &wanted.init {
@@ -126,19 +134,16 @@ pub(crate) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Vec<Step>, PlanErro
     Ok(steps)
 }
 
-fn verified_device(
-    wanted: &Wanted,
-    found: &FoundRoot,
-    superblock: &Superblock,
-) -> Result<DmDevice, PlanError> {
+fn verified_device(wanted: &Wanted, facts: &Facts) -> Result<DmDevice, PlanError> {
+    let Facts { root, hash, superblock, .. } = facts;
     let data = superblock.data_blocks.saturating_mul(BLOCK_SIZE as u64);
-    for (node, need) in [(&found.root, data), (&found.hash, hash_tree_size(data))] {
+    for (node, need) in [(root, data), (hash, hash_tree_size(data))] {
         if node.size < need {
             return Err(PlanError::TooSmall { device: node.name.clone(), have: node.size, need });
         }
     }
-    let (root, hash) = (&found.root.number, &found.hash.number);
-    let target = superblock.device_mapper_target(root, hash, &wanted.root_hash, OnCorruption::Fail);
+    let target =
+        superblock.device_mapper_target(&root.number, &hash.number, &wanted.root_hash, OnCorruption::Fail);
     // cryptsetup's form: by it systemd and lsblk know what the device is.
     let id = superblock.uuid.to_string().replace('-', "");
     Ok(DmDevice {
@@ -179,16 +184,28 @@ fn etc_steps() -> [Step; 4] {
     ]
 }
 
-fn record(wanted: &Wanted, found: &FoundRoot, started: u64) -> BootRecord {
+/// `/var` of a live system: memory. Whatever the image's init is, it finds it mounted.
+fn volatile_data() -> Mount {
+    Mount {
+        source: "tmpfs".to_owned(),
+        target: below_root("/var"),
+        kind: "tmpfs",
+        options: MountOptions::NODEV | MountOptions::NOSUID,
+        data: "mode=0755".to_owned(),
+    }
+}
+
+fn record(wanted: &Wanted, facts: &Facts) -> BootRecord {
+    let Facts { found, root, hash, started, .. } = facts;
     let path = |name: &str| format!("/dev/{}", name.replace('!', "/"));
     BootRecord {
         root_hash: wanted.root_hash.hex(),
-        root_device: path(&found.root.name),
-        verity_device: path(&found.hash.name),
-        disk: path(&found.disk),
+        root_device: path(&root.name),
+        verity_device: path(&hash.name),
+        disk: found.disk.as_deref().map(path),
         root_part_uuid: wanted.root_partition(),
         slot: found.slot,
-        init_start_usec: started,
+        init_start_usec: *started,
         init_end_usec: 0,
     }
 }

@@ -64,7 +64,7 @@ fn tell_disk(disk: &Disk, wanted: Option<&Wanted>) -> String {
         let asked = wanted.is_some_and(|wanted| {
             [wanted.root_partition(), wanted.hash_partition()].contains(&partition.guid)
         });
-        let note = match (asked, &partition.node, written) {
+        let note = match (asked, &partition.place, written) {
             (true, Some(_), Ok(())) => "  <- wanted",
             (_, None, _) => "  (the kernel has no device for it)",
             (_, Some(_), _) => "",

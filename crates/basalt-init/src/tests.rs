@@ -1,15 +1,18 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use basalt_formats::{
+    gpt::{Attributes, EntriesPlace, Partition, Table},
     modules::ModuleIndex,
     verity::{Salt, Superblock},
 };
 use basalt_types::Guid;
 
 use crate::{
+    attach::slice,
     choose::{BootSlot, Choice, FoundRoot, choose},
     disks::{
-        BlockNode, Disk, DiskPartition, KernelPartition, kernel_partitions, loader_partition, observe_one,
+        BlockNode, Disk, DiskPartition, KernelPartition, Place, kernel_partitions, loader_partition,
+        observe_one, slices,
     },
     drivers::{Drivers, modaliases},
     error::InitError,
@@ -30,7 +33,7 @@ fn node(name: &str, number: &str) -> BlockNode {
 }
 
 fn partition(number: u32, guid: Guid, label: &str, node: BlockNode) -> DiskPartition {
-    DiskPartition { number, guid, label: Some(label.into()), node: Some(node) }
+    DiskPartition { number, guid, label: Some(label.into()), place: Some(Place::Node(node)) }
 }
 
 const ESP: Guid = Guid::from_u128(0xe5e5);
@@ -89,7 +92,9 @@ fn a_failure_stays_readable_for_as_long_as_was_asked() {
 fn check_choice(disks: Vec<(String, Disk)>, loader: Option<Guid>, settled: bool, wanted_choice: &str) {
     let disks: BTreeMap<_, _> = disks.into_iter().collect();
     let said = match choose(&wanted(""), &disks, loader, settled) {
-        Choice::Use(FoundRoot { disk, passed_over, .. }) => format!("use {disk}, not {passed_over:?}"),
+        Choice::Use(FoundRoot { disk, passed_over, .. }) => {
+            format!("use {}, not {passed_over:?}", disk.unwrap_or_default())
+        }
         Choice::WaitForRoot => "wait".to_owned(),
         Choice::WaitForBetter => "wait for a better one".to_owned(),
         Choice::Ambiguous(names) => format!("ambiguous {names:?}"),
@@ -141,6 +146,34 @@ fn disks_that_are_as_good_as_each_other_are_refused() {
     check_choice(two(true), None, true, r#"ambiguous ["sda", "sdb"]"#);
 }
 
+/// The same root on a live medium.
+fn live_disk(name: &str, esp: Guid) -> (String, Disk) {
+    let (name, mut disk) = disk(name, esp, true);
+    change(&mut disk, 1, |partition| partition.label = Some("basalt-live".into()));
+    change(&mut disk, 2, |partition| partition.label = Some("basalt-live-verity".into()));
+    (name, disk)
+}
+
+#[test]
+fn a_live_medium_is_used_when_it_was_asked_for_and_never_else() {
+    let check = |disks: Vec<(String, Disk)>, arguments: &str, said: &str| {
+        let disks: BTreeMap<_, _> = disks.into_iter().collect();
+        let slot = match choose(&wanted(arguments), &disks, None, true) {
+            Choice::Use(FoundRoot { disk, slot, .. }) => format!("{} {}", disk.unwrap(), slot.unwrap()),
+            other @ (Choice::WaitForRoot | Choice::WaitForBetter | Choice::Ambiguous(_)) => {
+                format!("{other:?}")
+            }
+        };
+        assert_eq!(slot, said);
+    };
+    let other = Guid::from_u128(1);
+    check(vec![live_disk("sda", other), disk("vda", ESP, false)], "", "vda a");
+    check(vec![live_disk("sda", other), disk("vda", ESP, false)], "basalt.live", "sda live");
+    check(vec![live_disk("sr0", other), live_disk("sda", other)], "basalt.live", "sda live");
+    check(vec![disk("vda", ESP, false)], "basalt.live", "WaitForRoot");
+    check(vec![live_disk("sr0", other)], "", "WaitForRoot");
+}
+
 #[test]
 fn an_incomplete_disk_is_no_candidate() {
     let spoil = |index: usize, by: fn(&mut DiskPartition)| {
@@ -149,23 +182,24 @@ fn an_incomplete_disk_is_no_candidate() {
         check_choice(vec![(name, disk)], None, true, "wait");
     };
     spoil(1, |partition| partition.label = Some("PRT#basalt-a".into()));
-    spoil(2, |partition| partition.node = None);
+    spoil(2, |partition| partition.place = None);
     spoil(2, |partition| partition.guid = Guid::from_u128(7));
 }
 
 fn facts() -> Facts {
     let found = FoundRoot {
-        disk: "vda".into(),
+        disk: Some("vda".into()),
         external: false,
-        root: node("vda2", "254:2"),
-        hash: node("vda3", "254:3"),
+        root: Place::Node(node("vda2", "254:2")),
+        hash: Place::Node(node("vda3", "254:3")),
         slot: Some(BootSlot::A),
         passed_over: Vec::new(),
     };
     let salt = Salt::new([0xab, 0xcd]).unwrap();
     let superblock = Superblock { uuid: Guid::from_u128(0x1234), data_blocks: 100, salt };
     let machine_id = MachineId::parse(&"5".repeat(32));
-    Facts { found, superblock, machine_id, started: 7, arguments: vec!["--flag".into()] }
+    let (root, hash) = (node("vda2", "254:2"), node("vda3", "254:3"));
+    Facts { found, root, hash, superblock, machine_id, started: 7, arguments: vec!["--flag".into()] }
 }
 
 #[test]
@@ -211,12 +245,55 @@ fn summary(step: &Step) -> String {
         Step::WriteFile { path, content } => format!("write {} {}", path.display(), content.trim_end()),
         Step::MoveMount { from, to } => format!("move {} {}", from.display(), to.display()),
         Step::WriteRecord { path, record } => {
-            let (root, hash, disk) = (&record.root_device, &record.verity_device, &record.disk);
-            format!("record {} {root} {hash} {disk}", path.display())
+            let (root, hash, disk) = (&record.root_device, &record.verity_device, record.disk.as_deref());
+            format!("record {} {root} {hash} {}", path.display(), disk.unwrap_or("-"))
         }
         Step::SwitchRoot(path) => format!("switch {}", path.display()),
         Step::Become { programs, arguments } => format!("become {programs:?} {arguments:?}"),
     }
+}
+
+#[test]
+fn a_live_system_has_its_data_in_memory() {
+    let mut facts = facts();
+    facts.found.slot = Some(BootSlot::Live);
+    facts.found.disk = None;
+    let said: Vec<String> = plan(&wanted(""), &facts).unwrap().iter().map(summary).collect();
+    let data = said.iter().position(|step| step == "mount tmpfs /sysroot/var mode=0755").unwrap();
+    let moved = said.iter().position(|step| step.starts_with("move ")).unwrap();
+    assert!(data < moved, "{said:?}");
+    assert!(said.contains(&"record /sysroot/run/basalt/boot.json /dev/vda2 /dev/vda3 -".to_owned()));
+}
+
+#[test]
+fn a_partition_of_a_cd_is_a_slice_of_it() {
+    let table = Table {
+        disk_guid: ESP,
+        sector_size: 512,
+        total_sectors: 16384,
+        partitions: vec![Partition {
+            number: 2,
+            type_guid: ESP,
+            guid: Guid::from_u128(2),
+            first_lba: 4096,
+            last_lba: 8191,
+            attributes: Attributes::READ_ONLY,
+            label: Some("basalt-live".parse().unwrap()),
+        }],
+    };
+    let mut medium = vec![0; 16384 * 512];
+    for write in table.image_writes(EntriesPlace::First).unwrap() {
+        let start = usize::try_from(write.offset).unwrap();
+        medium[start..start + write.bytes.len()].copy_from_slice(&write.bytes);
+    }
+    let cd = BlockNode { name: "sr0".into(), number: "11:0".into(), size: medium.len() as u64 };
+    let found = slices(&Table::parse(&medium, 512).unwrap(), &cd);
+    let place = Place::Slice(cd.clone(), 4096 * 512..8192 * 512);
+    let label = Some("basalt-live".into());
+    assert_eq!(found, [DiskPartition { number: 2, guid: Guid::from_u128(2), label, place: Some(place) }]);
+
+    let device = slice("live-root", &cd, 4096 * 512, 4096 * 512);
+    assert_eq!((device.sectors, device.parameters.as_str()), (4096, "11:0 4096"));
 }
 
 #[test]
@@ -279,7 +356,7 @@ fn the_boot_loaders_variable_names_its_partition() {
 fn a_failure_tells_what_was_wanted_and_found() {
     let (name, mut found) = disk("vda", ESP, false);
     change(&mut found, 1, |partition| partition.guid = Guid::from_u128(7));
-    change(&mut found, 0, |partition| partition.node = None);
+    change(&mut found, 0, |partition| partition.place = None);
     let empty = Disk {
         name: "sdb".into(),
         size: 8 << 30,

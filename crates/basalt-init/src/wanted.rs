@@ -13,6 +13,8 @@ const REBOOT_DELAY: Duration = Duration::from_secs(10);
 pub(crate) struct Wanted {
     /// `roothash=`: the root of the verity tree.
     pub(crate) root_hash: Digest,
+    /// `basalt.live`, or a live medium's word for it: start from a live medium, and from no disk.
+    pub(crate) live: bool,
     /// `basalt.device_timeout=`: how long to wait for its partitions.
     pub(crate) device_timeout: Duration,
     /// `init=`: what to run instead of the image's init.
@@ -51,6 +53,7 @@ impl Wanted {
         let blacklist = line.values("modprobe.blacklist").flatten().flat_map(|names| names.split(','));
         Ok(Self {
             root_hash,
+            live: line.has("basalt.live"),
             device_timeout: seconds(&line, "basalt.device_timeout")?.unwrap_or(DEVICE_TIMEOUT),
             init: line.get("init").map(str::to_owned),
             module_parameters: line.args().iter().filter_map(|arg| module_parameter(arg.as_str())).collect(),

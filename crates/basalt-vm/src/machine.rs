@@ -111,6 +111,11 @@ impl Disk {
             write: Write::Overlay { at_least: ByteSize::gib(16) },
         }
     }
+
+    /// A CD with this image.
+    pub fn cd(path: impl AsRef<Path>) -> Self {
+        Self { path: path.as_ref().to_owned(), format: DiskFormat::Raw, bus: Bus::Cd, write: Write::Never }
+    }
 }
 
 /// How a disk's bytes are stored.
@@ -141,6 +146,8 @@ pub enum Bus {
     SdCard,
     /// Parallel ATA (PIIX); the machine is then an i440fx (at most 4 disks).
     Ide,
+    /// A CD in a drive on the ICH9 AHCI controller (with its disks at most 6): raw, read-only, sectors of 2048 bytes.
+    Cd,
 }
 
 /// Where the guest's writes go.
@@ -155,6 +162,8 @@ pub enum Write {
     },
     /// Into the file itself.
     Direct,
+    /// Nowhere: the medium can't be written.
+    Never,
 }
 
 /// The network card.
@@ -168,6 +177,12 @@ pub enum Network {
     User {
         /// The port of 127.0.0.1 that leads to the guest's port 22.
         ssh_port: Option<u16>,
+    },
+    /// The same, and DHCP tells what to boot. The host's 127.0.0.1 is 10.0.2.2 there.
+    #[serde(rename_all = "camelCase")]
+    Boot {
+        /// A file for TFTP, or what iPXE takes for one: a URL.
+        file: String,
     },
 }
 

@@ -154,7 +154,13 @@ fn refusals(machine: &Machine, sizes: &[ByteSize]) -> Vec<String> {
         machine.memory < ByteSize::mib(64),
         format!("{} of memory is less than any guest needs", machine.memory),
     );
-    refuse(on(Bus::Ahci) > 6, format!("{} disks on AHCI, which has 6 ports", on(Bus::Ahci)));
+    let ahci = on(Bus::Ahci) + on(Bus::Cd);
+    refuse(ahci > 6, format!("{ahci} disks on AHCI, which has 6 ports"));
+    let inserted = |disk: &&Disk| disk.bus == Bus::Cd;
+    let pressed = |disk: &Disk| disk.format == DiskFormat::Raw && disk.write == Write::Never;
+    for disk in machine.disks.iter().filter(inserted) {
+        refuse(!pressed(disk), format!("{} as a CD that is written or not raw", disk.path.display()));
+    }
     refuse(on(Bus::Ide) > 4, format!("{} disks on IDE, which has 4 places", on(Bus::Ide)));
     refuse(on(Bus::SdCard) > 1, format!("{} SD cards in one slot", on(Bus::SdCard)));
     refusals
@@ -170,7 +176,7 @@ fn choose_accel(wanted: Accel, host: &Host) -> Result<bool, HostError> {
 
 fn plan_disk(index: usize, disk: &Disk, size: ByteSize, scratch: &Path) -> DiskPlan {
     let at_least = match disk.write {
-        Write::Direct => return DiskPlan { file: disk.path.clone(), create: None },
+        Write::Direct | Write::Never => return DiskPlan { file: disk.path.clone(), create: None },
         Write::Overlay { at_least } => at_least,
     };
     let mut virtual_size = size.max(at_least).round_up(ByteSize::bytes(512)).get();
@@ -275,27 +281,36 @@ impl Argv {
     fn disks(&mut self, machine: &Machine, plan: &Plan) {
         for (bus, controller) in [
             (Bus::Ahci, "ich9-ahci,id=ahci"),
+            (Bus::Cd, "ich9-ahci,id=ahci"),
             (Bus::Usb, "qemu-xhci,id=xhci"),
             (Bus::Scsi, "virtio-scsi-pci,id=scsi"),
             (Bus::SdCard, "sdhci-pci,id=sdhci"),
         ] {
-            if machine.disks.iter().any(|disk| disk.bus == bus) {
+            let wanted = machine.disks.iter().any(|disk| disk.bus == bus);
+            if wanted && !self.0.iter().any(|argument| argument == controller) {
                 self.push("-device", controller);
             }
         }
         for (index, (disk, planned)) in machine.disks.iter().zip(&plan.disks).enumerate() {
             let format = if planned.create.is_some() { DiskFormat::Qcow2 } else { disk.format };
             let file = escape(&planned.file);
+            let access = match disk.write {
+                Write::Never => "readonly=on",
+                Write::Overlay { .. } | Write::Direct => "discard=unmap,detect-zeroes=unmap",
+            };
             // Guests that discard or write zeroes must not fill the host's disk; a cut of power is ours to make, so the
             // host's page cache is as good as a disk.
             self.push(
                 "-drive",
                 format!(
-                    "if=none,id=disk{index},format={},cache=unsafe,discard=unmap,detect-zeroes=unmap,file={file}",
+                    "if=none,id=disk{index},format={},cache=unsafe,{access},file={file}",
                     qemu_format(format)
                 ),
             );
-            let place = machine.disks[..index].iter().filter(|before| before.bus == disk.bus).count();
+            let place = machine.disks[..index]
+                .iter()
+                .filter(|before| controller(before.bus) == controller(disk.bus))
+                .count();
             self.push("-device", disk_device(disk.bus, index, place));
         }
     }
@@ -307,6 +322,10 @@ impl Argv {
                 let forward =
                     ssh_port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:22")).unwrap_or_default();
                 self.push("-netdev", format!("user,id=net0{forward}"));
+                self.push("-device", "virtio-net-pci,netdev=net0,romfile=");
+            }
+            Network::Boot { file } => {
+                self.push("-netdev", format!("user,id=net0,bootfile={}", file.replace(',', ",,")));
                 self.push("-device", "virtio-net-pci,netdev=net0,romfile=");
             }
         }
@@ -344,12 +363,21 @@ fn disk_device(bus: Bus, index: usize, place: usize) -> String {
         Bus::Virtio => format!("virtio-blk-pci,drive=disk{index},serial=basalt{index},bootindex={order}"),
         Bus::Nvme => format!("nvme,drive=disk{index},serial=basalt{index},bootindex={order}"),
         Bus::Ahci => format!("ide-hd,bus=ahci.{place},drive=disk{index},bootindex={order}"),
+        Bus::Cd => format!("ide-cd,bus=ahci.{place},drive=disk{index},bootindex={order}"),
         Bus::Usb => format!("usb-storage,bus=xhci.0,drive=disk{index},bootindex={order}"),
         Bus::Scsi => format!("scsi-hd,bus=scsi.0,drive=disk{index},bootindex={order}"),
         Bus::SdCard => format!("sd-card,drive=disk{index}"),
         Bus::Ide => {
             format!("ide-hd,bus=ide.{},unit={},drive=disk{index},bootindex={order}", place / 2, place % 2)
         }
+    }
+}
+
+/// The bus whose controller has a place for it.
+fn controller(bus: Bus) -> Bus {
+    match bus {
+        Bus::Cd => Bus::Ahci,
+        Bus::Virtio | Bus::Nvme | Bus::Ahci | Bus::Usb | Bus::Scsi | Bus::SdCard | Bus::Ide => bus,
     }
 }
 

@@ -41,6 +41,7 @@ fn every_bus_in_one_machine_but_ide() {
     machine.disks[0].write = Write::Direct;
     machine.disks[5].write = Write::Overlay { at_least: ByteSize::gib(17) };
     machine.disks[4].format = DiskFormat::Qcow2;
+    machine.disks.push(Disk::cd("/img/live.iso"));
     check("buses", &machine, &host());
 }
 
@@ -84,11 +85,13 @@ fn all_contradictions_are_listed_at_once() {
     machine.cpus = 0;
     machine.memory = ByteSize::mib(1);
     machine.disks = vec![Disk { bus: Bus::SdCard, ..Disk::raw("/img/edge.raw") }; 2];
+    machine.disks.push(Disk { bus: Bus::Cd, ..Disk::raw("/img/edge.raw") });
     let error = plan(&machine, &host(), &[], Path::new("/s")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "this machine can't be made: Secure Boot is not supported yet; 2 disks but 0 sizes; no processor; \
-         1MiB of memory is less than any guest needs; 2 SD cards in one slot"
+        "this machine can't be made: Secure Boot is not supported yet; 3 disks but 0 sizes; no processor; \
+         1MiB of memory is less than any guest needs; /img/edge.raw as a CD that is written or not raw; \
+         2 SD cards in one slot"
     );
 }
 

@@ -29,10 +29,12 @@ pub enum ModuleClass {
     Usb,
     /// SD cards and eMMC. Loaded late, too.
     Mmc,
+    /// What a live system is on: a CD, or files of the initramfs. Loaded late, too.
+    Live,
 }
 
 /// The modules by class, in the order in which they are loaded.
-pub const WANTED: [(ModuleClass, &[&str]); 9] = [
+pub const WANTED: [(ModuleClass, &[&str]); 10] = [
     (ModuleClass::Root, &["dm_verity", "erofs", "overlay"]),
     (ModuleClass::Processor, &["sha256_ssse3", "sha256_arm64", "sha2_ce"]),
     (ModuleClass::Firmware, &["efivarfs"]),
@@ -70,6 +72,7 @@ pub const WANTED: [(ModuleClass, &[&str]); 9] = [
     ),
     (ModuleClass::Usb, &["xhci_pci", "ehci_pci", "ohci_pci", "uhci_hcd", "usb_storage", "uas"]),
     (ModuleClass::Mmc, &["mmc_block", "sdhci_pci", "sdhci_acpi"]),
+    (ModuleClass::Live, &["sr_mod", "loop"]),
 ];
 
 impl ModuleClass {
@@ -84,14 +87,15 @@ impl ModuleClass {
             | Self::Ata
             | Self::Scsi
             | Self::Usb
-            | Self::Mmc => false,
+            | Self::Mmc
+            | Self::Live => false,
         }
     }
 
     /// Loaded only when what was loaded before did not bring the root.
     pub fn is_late(self) -> bool {
         match self {
-            Self::Usb | Self::Mmc => true,
+            Self::Usb | Self::Mmc | Self::Live => true,
             Self::Root
             | Self::Processor
             | Self::Firmware
@@ -115,6 +119,7 @@ impl fmt::Display for ModuleClass {
             Self::Scsi => "SCSI disks",
             Self::Usb => "USB disks",
             Self::Mmc => "SD cards and eMMC",
+            Self::Live => "live media",
         })
     }
 }
