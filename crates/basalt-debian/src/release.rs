@@ -11,7 +11,7 @@ mod date;
 #[cfg(test)]
 mod tests;
 
-pub use date::{format_date, parse_date};
+pub use date::{format_date, format_rfc3339, parse_date};
 
 /// A suite at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,6 +6,8 @@ pub mod finalise;
 pub mod initramfs;
 pub mod kernel;
 pub mod layout;
+pub mod lint;
 pub mod plan;
+pub mod sbom;
 mod units;
 mod users;

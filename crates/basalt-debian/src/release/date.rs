@@ -39,6 +39,13 @@ pub fn format_date(seconds: i64) -> String {
     )
 }
 
+/// Writes seconds since 1970-01-01 UTC as RFC 3339 does.
+pub fn format_rfc3339(seconds: i64) -> String {
+    let (days, clock) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil_from_days(days);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
+}
+
 /// Days since 1970-01-01 in the proleptic Gregorian calendar. Years are counted from March, so that the leap day is
 /// the last of its year; 400 years are one era of 146 097 days.
 const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {

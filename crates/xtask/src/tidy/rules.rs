@@ -8,7 +8,7 @@ const WALLS: [(&str, &[&str]); 14] = [
     ("basalt-formats", &["basalt-types"]),
     ("basalt-debian", &["basalt-types", "basalt-formats"]),
     ("basalt-spec", &["basalt-types"]),
-    ("basalt-image", &["basalt-types", "basalt-formats", "basalt-spec"]),
+    ("basalt-image", &["basalt-types", "basalt-formats", "basalt-debian", "basalt-spec"]),
     ("basalt-node", &["basalt-types", "basalt-formats", "basalt-spec", "basalt-image"]),
     ("basalt-exec", &["basalt-types"]),
     ("basalt-fetch", &["basalt-types", "basalt-debian", "basalt-exec"]),
