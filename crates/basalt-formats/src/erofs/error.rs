@@ -3,8 +3,10 @@
 use std::io;
 
 use super::{
+    codec::CompressionProblem,
     directory::DirectoryProblem,
     format::{DataLayout, SuperblockError},
+    lookup::ClusterError,
     xattr::{XattrDamage, XattrProblem},
 };
 
@@ -16,6 +18,15 @@ pub enum PlanError {
     Label {
         /// The label.
         label: String,
+    },
+    /// The compression is not possible.
+    #[error(transparent)]
+    Compression(#[from] CompressionProblem),
+    /// The late file is not there, or is none.
+    #[error("`{path}` is no regular file of the tree, and so can't be written late")]
+    Late {
+        /// Its path.
+        path: String,
     },
     /// A node can't be stored.
     #[error("`{path}` can't be stored")]
@@ -78,6 +89,35 @@ pub enum NodeProblem {
 /// Why an image could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
+    /// The tree can't become an image.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The content of a file could not be compressed.
+    #[error("`{path}` could not be compressed")]
+    Compress {
+        /// The first path that leads to it.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// An earlier image could not be read.
+    #[error("the clusters of `{path}` could not be copied from an earlier image")]
+    Donor {
+        /// The first path that leads to the file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The tree is another one than before, in more than the bytes of its late file.
+    #[error(
+        "the tree has changed since its data was written: the image would be {found} bytes, not {expected}"
+    )]
+    Changed {
+        /// Bytes of the image as it was planned.
+        expected: u64,
+        /// Bytes that it would have now.
+        found: u64,
+    },
     /// The content of a file could not be read.
     #[error("the content of `{path}` could not be read")]
     Content {
@@ -139,12 +179,32 @@ pub enum ReadError {
         format: u16,
     },
     /// The data is stored in a way that this reader lacks.
-    #[error("node {nid}: data layout {layout:?} is not supported, only plain and inline data is")]
+    #[error("node {nid}: data layout {layout:?} is not supported for a node of this kind")]
     Unsupported {
         /// The node.
         nid: u64,
         /// How it is stored.
         layout: DataLayout,
+    },
+    /// The index of a compressed file is damaged, or of a kind that this reader lacks.
+    #[error("node {nid}: its compressed data can't be read")]
+    Cluster {
+        /// The node.
+        nid: u64,
+        /// Why.
+        source: ClusterError,
+    },
+    /// The sizes of compressed files add up to more than 64 bits can count.
+    #[error("node {nid}: the sizes of compressed files add up to too much")]
+    Sizes {
+        /// Where the limit was passed.
+        nid: u64,
+    },
+    /// A file lies in the packed file, which is not there or too short.
+    #[error("node {nid}: a part of it is in a packed file, which is not there, too short or divided itself")]
+    Fragment {
+        /// The node.
+        nid: u64,
     },
     /// The mode has no known file type.
     #[error("node {nid}: mode {mode:#o} has no known file type")]

@@ -5,6 +5,7 @@
 use basalt_types::Guid;
 
 use super::crc32c;
+pub(super) use super::features::Features;
 
 /// Log2 of the block size that the writer uses.
 pub(super) const BLOCK_BITS: u8 = 12;
@@ -27,13 +28,6 @@ const MAGIC: u32 = 0xe0f5_e1e2;
 pub(super) const COMPAT_CHECKSUM: u32 = 0x1;
 /// `EROFS_FEATURE_COMPAT_MTIME`: times are modification times.
 pub(super) const COMPAT_MTIME: u32 = 0x2;
-/// `EROFS_FEATURE_INCOMPAT_ZERO_PADDING`: compressed blocks are padded in front. Says nothing about plain files.
-const INCOMPAT_ZERO_PADDING: u32 = 0x1;
-/// `EROFS_FEATURE_INCOMPAT_CHUNKED_FILE`: some file *may* be chunk-based; each inode says whether it is.
-const INCOMPAT_CHUNKED_FILE: u32 = 0x4;
-/// The incompatible features that do not change how a flat inode is read.
-const INCOMPAT_HARMLESS: u32 = INCOMPAT_ZERO_PADDING | INCOMPAT_CHUNKED_FILE;
-
 /// What the superblock says about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
@@ -57,6 +51,8 @@ pub struct Superblock {
     pub(super) meta_block: u32,
     /// The block that shared attribute 0 starts in.
     pub(super) xattr_block: u32,
+    /// What a reader must know to read it.
+    pub(super) features: Features,
 }
 
 /// Why a superblock was refused.
@@ -82,7 +78,7 @@ pub enum SuperblockError {
         /// Log2 of the block size.
         bits: u8,
     },
-    /// The image needs features that this reader lacks (compression, several devices, …).
+    /// The image needs features that this reader lacks (several devices, 48-bit addresses, …).
     #[error("the image needs features {features:#x} (EROFS_FEATURE_INCOMPAT_*), which are not supported")]
     Features {
         /// The unsupported bits of `feature_incompat`.
@@ -147,6 +143,9 @@ impl Superblock {
         put(&mut bytes, 44, &self.xattr_block.to_le_bytes());
         put(&mut bytes, 48, self.uuid.as_bytes());
         put(&mut bytes, 64, &self.label);
+        put(&mut bytes, 80, &self.features.incompatible.to_le_bytes());
+        put(&mut bytes, 84, &self.features.algorithms.to_le_bytes());
+        put(&mut bytes, 104, &self.features.packed_nid.to_le_bytes());
         bytes
     }
 
@@ -160,10 +159,7 @@ impl Superblock {
         if !(9..=16).contains(&block_bits) {
             return Err(SuperblockError::BlockSize { bits: block_bits });
         }
-        let features = u32_at(bytes, 80) & !INCOMPAT_HARMLESS;
-        if features != 0 {
-            return Err(SuperblockError::Features { features });
-        }
+        let features = Features::decode(bytes).map_err(|features| SuperblockError::Features { features })?;
         for (field, value) in
             [("extra_devices", u32::from(u16_at(bytes, 86))), ("dirblkbits", bytes[90].into())]
         {
@@ -184,6 +180,7 @@ impl Superblock {
             root_nid: u16_at(bytes, 14),
             meta_block: u32_at(bytes, 40),
             xattr_block: u32_at(bytes, 44),
+            features,
         })
     }
 

@@ -16,20 +16,37 @@
 //!
 //! Source: Linux `fs/erofs/erofs_fs.h`, `Documentation/filesystems/erofs.rst`; see `docs/formats/erofs.md`.
 
+mod codec;
+mod conveyor;
 mod crc32c;
+mod decode;
 mod directory;
 mod error;
+mod features;
 mod format;
+mod known;
+mod lookup;
+mod map;
+mod pack;
 mod plan;
 mod read;
+mod slots;
+mod squeeze;
 mod survey;
+mod unpack;
 mod window;
 mod write;
 mod xattr;
 
+pub use codec::{Algorithm, Compression, CompressionProblem};
+pub use decode::DecodeError;
 pub use directory::DirectoryProblem;
 pub use error::{NodeProblem, PlanError, ReadError, WriteError};
 pub use format::{DataLayout, Superblock, SuperblockError};
+pub use known::{Donor, Index};
+pub use lookup::ClusterError;
+pub use pack::{PackOptions, Packed, pack};
 pub use plan::{Layout, Options};
 pub use read::Image;
+pub use unpack::{Unpacked, unpack};
 pub use xattr::{XattrDamage, XattrProblem};

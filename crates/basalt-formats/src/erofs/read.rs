@@ -12,6 +12,9 @@ use super::{
     format::{
         self, COMPACT_SIZE, DataLayout, EXTENDED_SIZE, Inode, SLOT, SUPER_OFFSET, SUPER_SIZE, Superblock,
     },
+    lookup::{Indexed, Lookup},
+    map,
+    unpack::Catalogue,
     window::Windows,
     xattr,
 };
@@ -66,14 +69,22 @@ impl<'a> Image<'a> {
     /// The whole tree, read from metadata alone. File data is [`Source::Stored`] in store number `store` at its byte
     /// offset in the image ([`Source::Parts`] when an image of another writer keeps the last part inline).
     ///
-    /// The tree's arena is in path order, so equal images give equal trees.
+    /// The tree's arena is in path order, so equal images give equal trees. Compressed files are at offsets behind the
+    /// image's end, which only [`unpack`](super::unpack)'s store can read.
     ///
     /// # Errors
     /// When anything is damaged or stored in a way that this reader lacks: see [`ReadError`].
     pub fn tree(&self, store: u32) -> Result<Tree, ReadError> {
+        self.read(store).map(|(tree, _)| tree)
+    }
+
+    /// The tree, and where its compressed files are.
+    pub(super) fn read(&self, store: u32) -> Result<(Tree, Catalogue), ReadError> {
         let windows = Windows::new(self.source, self.superblock.image_size());
         let limit = BUDGET_BASE.saturating_add(windows.size().saturating_mul(4));
-        let reader = Reader { superblock: &self.superblock, windows, store, limit, spent: 0 };
+        let catalogue = Catalogue::new(self.superblock.image_size());
+        let mut reader = Reader { superblock: &self.superblock, windows, store, limit, spent: 0, catalogue };
+        reader.read_packed_file()?;
         reader.read_all()
     }
 }
@@ -112,10 +123,22 @@ struct Reader<'a> {
     /// What may be copied out of the image: without it a small image could name one block a million times.
     limit: u64,
     spent: u64,
+    catalogue: Catalogue,
 }
 
 impl Reader<'_> {
-    fn read_all(mut self) -> Result<Tree, ReadError> {
+    /// Finds the file that ends of other files are in.
+    fn read_packed_file(&mut self) -> Result<(), ReadError> {
+        let nid = self.superblock.features.packed_nid;
+        if nid != 0 {
+            let (located, _) = self.inode(nid)?;
+            let packed = self.content(&located)?;
+            self.catalogue.fragments = Some(packed);
+        }
+        Ok(())
+    }
+
+    fn read_all(mut self) -> Result<(Tree, Catalogue), ReadError> {
         let root_nid = u64::from(self.superblock.root_nid);
         let (root, names) = self.node(root_nid, root_nid)?;
         if !matches!(root.kind, Kind::Directory(_)) {
@@ -154,7 +177,7 @@ impl Reader<'_> {
                 names.insert(name, id);
             }
         }
-        Ok(tree)
+        Ok((tree, self.catalogue))
     }
 
     /// Reads a node; a directory comes empty, with the names that it has beside `.` and `..`.
@@ -228,7 +251,12 @@ impl Reader<'_> {
     }
 
     /// The content of a regular file, which stays where it is.
-    fn content(&self, located: &Located) -> Result<Content, ReadError> {
+    fn content(&mut self, located: &Located) -> Result<Content, ReadError> {
+        match located.inode.layout {
+            DataLayout::CompressedFull => return self.compressed(located, false),
+            DataLayout::CompressedCompact => return self.compressed(located, true),
+            DataLayout::Plain | DataLayout::Inline | DataLayout::Chunked => {}
+        }
         let Extents { blocks, inline } = self.extents(located)?;
         let stored = |(offset, size)| Content { size, source: Source::Stored { store: self.store, offset } };
         Ok(match (blocks.1, inline.1) {
@@ -240,6 +268,29 @@ impl Reader<'_> {
                 Content { size: located.inode.size, source: Source::Parts(parts) }
             }
         })
+    }
+
+    /// The content of a compressed file, in the addresses behind the image's end.
+    fn compressed(&mut self, located: &Located, packed: bool) -> Result<Content, ReadError> {
+        let nid = located.nid;
+        let size = located.inode.size;
+        if size == 0 {
+            return Ok(Content::inline([]));
+        }
+        if !self.superblock.features.padded_in_front() {
+            return Err(ReadError::Unsupported { nid, layout: located.inode.layout });
+        }
+        let header = located.behind.next_multiple_of(8);
+        let bytes = self.windows.bytes(nid, "the index header", header, map::HEADER as u64)?;
+        let indexed = Indexed { size, block_bits: self.superblock.block_bits, header, packed };
+        let lookup = Lookup::new(indexed, &bytes).map_err(|source| ReadError::Cluster { nid, source })?;
+        if let Some((offset, length)) = lookup.index()
+            && !self.windows.contains(offset, length)
+        {
+            return Err(ReadError::Outside { nid, what: "the index", offset, length });
+        }
+        let offset = self.catalogue.add(nid, lookup)?;
+        Ok(Content { size, source: Source::Stored { store: self.store, offset } })
     }
 
     /// All data of a node, which counts against the limit.

@@ -1,5 +1,7 @@
 //! Writes a planned image in one pass.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{
@@ -24,12 +26,22 @@ impl Layout<'_> {
     /// # Errors
     /// When `content` can't give what the tree promises, or `sink` fails; the image is then incomplete.
     pub fn write(&self, content: &dyn ReadContent, sink: &dyn WriteAt) -> Result<(), WriteError> {
-        let chunks = self.size.div_ceil(CHUNK);
+        self.write_range(0..self.size, content, sink)
+    }
+
+    /// Writes a part of the image (multiples of 4096) in chunks from its start on.
+    pub(super) fn write_range(
+        &self,
+        range: Range<u64>,
+        content: &dyn ReadContent,
+        sink: &dyn WriteAt,
+    ) -> Result<(), WriteError> {
+        let chunks = (range.end - range.start).div_ceil(CHUNK);
         (0..chunks).into_par_iter().try_for_each_init(
             || vec![0; CHUNK as usize],
             |buffer, index| {
-                let offset = index * CHUNK;
-                let chunk = &mut buffer[..CHUNK.min(self.size - offset) as usize];
+                let offset = range.start + index * CHUNK;
+                let chunk = &mut buffer[..CHUNK.min(range.end - offset) as usize];
                 self.fill(offset, chunk, content)?;
                 sink.write_at(offset, chunk).map_err(|source| WriteError::Sink { offset, source })
             },
@@ -70,6 +82,11 @@ impl Layout<'_> {
                 target.copy_from_slice(&self.rendered[from..from + target.len()]);
                 Ok(())
             }
+            PieceSource::Bytes(bytes) => {
+                let from = skip as usize;
+                target.copy_from_slice(&bytes[from..from + target.len()]);
+                Ok(())
+            }
             PieceSource::File(id, file) => file
                 .read_at(content, skip, target)
                 .map_err(|source| WriteError::Content { path: path_of(self.tree, id), source }),
@@ -78,7 +95,7 @@ impl Layout<'_> {
 }
 
 /// The first path that leads to a node, for an error.
-fn path_of(tree: &Tree, wanted: NodeId) -> String {
+pub(super) fn path_of(tree: &Tree, wanted: NodeId) -> String {
     let mut found = None;
     tree.walk(&mut |path, id| {
         if id == wanted && found.is_none() {

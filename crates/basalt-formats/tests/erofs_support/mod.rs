@@ -357,6 +357,79 @@ impl Drop for Mounted {
     }
 }
 
+/// The tree of a directory of the host; its store number `n` is the file of node `n`.
+pub fn tree_of_directory(root: &Path) -> (Tree, Files) {
+    let mut tree = Tree::new();
+    let mut files = Files(Vec::new());
+    let mut known: BTreeMap<u64, NodeId> = BTreeMap::new();
+    let mut pending = vec![(root.to_owned(), Tree::ROOT)];
+    tree.node_mut(Tree::ROOT).metadata = metadata_of(root, &fs::symlink_metadata(root).unwrap());
+    while let Some((directory, id)) = pending.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let child = match known.get(&stat.ino()) {
+                Some(child) => *child,
+                None => {
+                    let kind = node_kind(&path, &stat, &mut files);
+                    let child = tree.add(Node { metadata: metadata_of(&path, &stat), kind });
+                    if stat.nlink() > 1 && !stat.is_dir() {
+                        known.insert(stat.ino(), child);
+                    }
+                    child
+                }
+            };
+            tree.link(id, path.file_name().unwrap().as_bytes(), child).unwrap();
+            if stat.is_dir() {
+                pending.push((path, child));
+            }
+        }
+    }
+    (tree, files)
+}
+
+fn metadata_of(path: &Path, stat: &fs::Metadata) -> Metadata {
+    Metadata {
+        mode: (stat.mode() & 0o7777) as u16,
+        uid: stat.uid(),
+        gid: stat.gid(),
+        mtime: stat.mtime(),
+        mtime_nanos: stat.mtime_nsec() as u32,
+        xattrs: xattrs_of(path),
+    }
+}
+
+fn node_kind(path: &Path, stat: &fs::Metadata, files: &mut Files) -> Kind {
+    let device = || Device { major: rustix::fs::major(stat.rdev()), minor: rustix::fs::minor(stat.rdev()) };
+    let file_type = stat.file_type();
+    if file_type.is_dir() {
+        Kind::Directory(BTreeMap::new())
+    } else if file_type.is_file() {
+        files.0.push(path.to_owned());
+        let source = Source::Stored { store: files.0.len() as u32 - 1, offset: 0 };
+        Kind::File(Content { size: stat.len(), source })
+    } else if file_type.is_symlink() {
+        Kind::Symlink(fs::read_link(path).unwrap().into_os_string().into_vec())
+    } else if file_type.is_char_device() {
+        Kind::CharDevice(device())
+    } else if file_type.is_block_device() {
+        Kind::BlockDevice(device())
+    } else if file_type.is_fifo() {
+        Kind::Fifo
+    } else {
+        Kind::Socket
+    }
+}
+
+/// Files of the host, by number.
+pub struct Files(Vec<PathBuf>);
+
+impl ReadContent for Files {
+    fn read_stored(&self, store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        File::open(&self.0[store as usize])?.read_exact_at(buffer, offset)
+    }
+}
+
 /// Content that is computed: store 0 is zeros with one byte set in every GiB, the other stores are pseudo-random.
 pub struct Generated;
 

@@ -60,6 +60,7 @@ fn a_superblock_reads_back_and_is_sealed() {
         block_bits: BLOCK_BITS,
         root_nid: 36,
         meta_block: 0,
+        features: Features::default(),
         xattr_block: 2,
     };
     let mut block = vec![0; BLOCK as usize];
@@ -86,6 +87,7 @@ fn foreign_superblocks_are_refused_by_reason() {
         block_bits: 12,
         root_nid: 36,
         meta_block: 0,
+        features: Features::default(),
         xattr_block: 0,
     }
     .encode();
