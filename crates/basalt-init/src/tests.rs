@@ -375,6 +375,7 @@ fn a_failure_tells_what_was_wanted_and_found() {
 the machine can't start: no disk brought both partitions within 60 s (basalt.device_timeout=)
 wanted  root hash 0123456789abcdef0123456789abcdeffedcba9876543210fedcba9876543210
 wanted  partition 01234567-89ab-cdef-0123-456789abcdef (root) and fedcba98-7654-3210-fedc-ba9876543210 (its hash tree)
+wanted  a disk: a live medium counts only with basalt.live
 found   sdb, 8 GiB, external: no `EFI PART` at sector 1
 found   vda, 4 GiB
 found     1 00000000-0000-0000-0000-00000000e5e5 esp  (the kernel has no device for it)

@@ -12,7 +12,7 @@
 
 mod support;
 
-use basalt_vm::Bus;
+use basalt_vm::{Bus, Firmware};
 use support::{damaged, fixture, machine, root_of, run, test_data};
 
 fn starts_from(bus: Bus, device: &str) {
@@ -76,6 +76,53 @@ fn starts_from_an_sd_card() {
 #[test]
 fn starts_from_ide() {
     starts_from(Bus::Ide, "/dev/sda");
+}
+
+/// A machine that starts from this root as from a live medium, and has its data in memory.
+fn starts_live(machine: &basalt_vm::Machine, root: &str, disk: Option<&str>) {
+    let ended = run(machine);
+    let record: serde_json::Value = serde_json::from_str(ended.probe("record")).unwrap();
+    eprintln!("live: {:.1} s in all, record {record}", ended.seconds);
+    assert_eq!(record["slot"], "live");
+    assert_eq!(record["rootDevice"], root);
+    assert_eq!(record["disk"].as_str(), disk);
+    assert_eq!(ended.probe("read"), format!("{} bytes", test_data().len()));
+    assert_eq!(ended.probe("old-root"), "false");
+    let data = |line: &str| line.contains(" / /var ") && line.contains(" - tmpfs ");
+    assert!(ended.text.lines().any(data), "no tmpfs on /var:\n{}", ended.text);
+}
+
+#[test]
+fn starts_live_from_a_cd_whose_table_the_kernel_does_not_read() {
+    let (disk, live) = (&fixture().disk, &fixture().live);
+    let arguments = format!("{} basalt.live", root_of(live));
+    // The machine has the same release on its disk.
+    starts_live(&machine(&arguments, &[(disk, Bus::Virtio), (live, Bus::Cd)]), "/dev/dm-0", Some("/dev/sr0"));
+}
+
+#[test]
+fn starts_live_from_a_stick_at_once() {
+    let live = &fixture().live;
+    let arguments = format!("{} basalt.live", root_of(live));
+    starts_live(&machine(&arguments, &[(live, Bus::Usb)]), "/dev/sda2", Some("/dev/sda"));
+}
+
+#[test]
+fn starts_live_from_files_of_the_initramfs() {
+    let mut machine = machine(&root_of(&fixture().live), &[]);
+    let Firmware::DirectKernel { initrd, .. } = &mut machine.firmware else { panic!("{machine:?}") };
+    *initrd = Some(fixture().netboot_initrd.clone());
+    starts_live(&machine, "/dev/loop0", None);
+}
+
+#[test]
+fn a_live_medium_is_no_disk_to_start_a_machine_from() {
+    let live = &fixture().live;
+    let arguments = format!("{} basalt.device_timeout=2 basalt.reboot_delay=1", root_of(live));
+    let ended = run(&machine(&arguments, &[(live, Bus::Virtio)]));
+    ended.assert_says("no disk brought both partitions within 2 s");
+    ended.assert_says("basalt-live-verity  <- wanted");
+    ended.assert_says("a live medium counts only with basalt.live");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use basalt_formats::{
     erofs::{Layout, Options},
     gpt::{Attributes, EntriesPlace, Partition, Table, types},
     tree::{Content, Kind, Metadata, NoStores, Node, Tree},
-    verity::{LeafHashes, Params, Salt},
+    verity::{HashTree, LeafHashes, Params, Salt},
 };
 use basalt_image::initramfs::{InitramfsSource, ModulePlan, assemble, plan_modules};
 use basalt_testkit::{Trixie, basalt_program, patience};
@@ -35,6 +35,10 @@ pub(crate) struct Fixture {
     pub(crate) initrd_size: u64,
     pub(crate) plan: ModulePlan,
     pub(crate) disk: TestDisk,
+    /// The same root on a live medium.
+    pub(crate) live: TestDisk,
+    /// The initramfs with the root and its hash tree behind it.
+    pub(crate) netboot_initrd: PathBuf,
 }
 
 /// A disk with a verified root.
@@ -69,10 +73,18 @@ pub(crate) fn fixture() -> &'static Fixture {
         let compressed = cpio::compress_initramfs(&archive, 19).unwrap();
         let initrd = folder.path().join("initrd");
         fs::write(&initrd, &compressed).unwrap();
-        let disk = build_disk(folder.path());
+        let root = VerifiedRoot::build(folder.path());
+        let disk = root.on_disk(&folder.path().join("disk.raw"), "basalt-a");
+        let live = root.on_disk(&folder.path().join("live.iso"), "basalt-live");
+        let netboot_initrd = folder.path().join("netboot.initrd");
+        // The kernel takes what is not compressed for an archive only at a multiple of 4 bytes.
+        let mut both = compressed.clone();
+        both.resize(both.len().next_multiple_of(4), 0);
+        both.extend(root.archive());
+        fs::write(&netboot_initrd, both).unwrap();
         let kernel = tree.join("boot").join(format!("vmlinuz-{version}"));
         let initrd_size = compressed.len() as u64;
-        Fixture { kernel, initrd, initrd_size, plan, disk, folder }
+        Fixture { kernel, initrd, initrd_size, plan, disk, live, netboot_initrd, folder }
     })
 }
 
@@ -115,56 +127,78 @@ pub(crate) fn test_data() -> Vec<u8> {
     (0..2 * MIB / 8).flat_map(|word| (word.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_le_bytes()).collect()
 }
 
-fn build_disk(folder: &Path) -> TestDisk {
-    let root = root_image(folder);
-    let blocks = root.len() as u64 / 4096;
-    let params = Params { salt: Salt::from([7; 32]), uuid: Guid::from_bytes([3; 16]), data_blocks: blocks };
-    let leaves = LeafHashes::new(params).unwrap();
-    leaves.feed(0, &root).unwrap();
-    let hashes = leaves.finish().unwrap();
+/// A root file system and its hash tree.
+struct VerifiedRoot {
+    root: Vec<u8>,
+    hashes: HashTree,
+}
 
-    let root_offset = MIB;
-    let hash_offset = root_offset + (root.len() as u64).next_multiple_of(MIB);
-    let end = hash_offset + (hashes.bytes.len() as u64).next_multiple_of(MIB);
-    let half = |from: usize| {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&hashes.root.as_bytes()[from..from + 16]);
-        Guid::from_bytes(bytes)
-    };
-    let part = |number, type_guid, guid, range: std::ops::Range<u64>, label: &str| Partition {
-        number,
-        type_guid,
-        guid,
-        first_lba: range.start / 512,
-        last_lba: range.end / 512 - 1,
-        attributes: Attributes::READ_ONLY,
-        label: Some(label.parse().unwrap()),
-    };
-    let table = Table {
-        disk_guid: Guid::from_bytes([9; 16]),
-        sector_size: 512,
-        total_sectors: (end + MIB) / 512,
-        partitions: vec![
-            part(2, types::ROOT_X86_64, half(0), root_offset..hash_offset, "basalt-a"),
-            part(3, types::ROOT_VERITY_X86_64, half(16), hash_offset..end, "basalt-a-verity"),
-        ],
-    };
-    let path = folder.join("disk.raw");
-    let file = File::create(&path).unwrap();
-    file.set_len(end + MIB).unwrap();
-    for write in table.image_writes(EntriesPlace::First).unwrap() {
-        file.write_all_at(&write.bytes, write.offset).unwrap();
+impl VerifiedRoot {
+    fn build(folder: &Path) -> Self {
+        let root = root_image(folder);
+        let blocks = root.len() as u64 / 4096;
+        let params =
+            Params { salt: Salt::from([7; 32]), uuid: Guid::from_bytes([3; 16]), data_blocks: blocks };
+        let leaves = LeafHashes::new(params).unwrap();
+        leaves.feed(0, &root).unwrap();
+        Self { root, hashes: leaves.finish().unwrap() }
     }
-    file.write_all_at(&root, root_offset).unwrap();
-    file.write_all_at(&hashes.bytes, hash_offset).unwrap();
-    let data = test_data();
-    let data_offset = root_offset + root.windows(64).position(|window| window == &data[..64]).unwrap() as u64;
-    TestDisk { path, root_hash: hashes.root, data_offset, hash_offset }
+
+    /// Both as partitions of an image whose table counts in sectors of 512 bytes.
+    fn on_disk(&self, path: &Path, label: &str) -> TestDisk {
+        let Self { root, hashes } = self;
+        let root_offset = MIB;
+        let hash_offset = root_offset + (root.len() as u64).next_multiple_of(MIB);
+        let end = hash_offset + (hashes.bytes.len() as u64).next_multiple_of(MIB);
+        let half = |from: usize| {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&hashes.root.as_bytes()[from..from + 16]);
+            Guid::from_bytes(bytes)
+        };
+        let part = |number, type_guid, guid, range: std::ops::Range<u64>, label: &str| Partition {
+            number,
+            type_guid,
+            guid,
+            first_lba: range.start / 512,
+            last_lba: range.end / 512 - 1,
+            attributes: Attributes::READ_ONLY,
+            label: Some(label.parse().unwrap()),
+        };
+        let verity = format!("{label}-verity");
+        let table = Table {
+            disk_guid: Guid::from_bytes([9; 16]),
+            sector_size: 512,
+            total_sectors: (end + MIB) / 512,
+            partitions: vec![
+                part(2, types::ROOT_X86_64, half(0), root_offset..hash_offset, label),
+                part(3, types::ROOT_VERITY_X86_64, half(16), hash_offset..end, &verity),
+            ],
+        };
+        let file = File::create(path).unwrap();
+        file.set_len(end + MIB).unwrap();
+        for write in table.image_writes(EntriesPlace::First).unwrap() {
+            file.write_all_at(&write.bytes, write.offset).unwrap();
+        }
+        file.write_all_at(root, root_offset).unwrap();
+        file.write_all_at(&hashes.bytes, hash_offset).unwrap();
+        let data = test_data();
+        let data_offset =
+            root_offset + root.windows(64).position(|window| window == &data[..64]).unwrap() as u64;
+        TestDisk { path: path.to_owned(), root_hash: hashes.root, data_offset, hash_offset }
+    }
+
+    /// Both as files of a second archive of an initramfs.
+    fn archive(&self) -> Vec<u8> {
+        let mut tree = Tree::new();
+        put(&mut tree, "/.basalt/root.erofs", 0o644, &self.root);
+        put(&mut tree, "/.basalt/root.verity", 0o644, &self.hashes.bytes);
+        cpio::write(&tree, &NoStores, EPOCH).unwrap()
+    }
 }
 
 fn root_image(folder: &Path) -> Vec<u8> {
     let mut tree = Tree::new();
-    for path in ["/dev", "/proc", "/sys", "/run", "/etc"] {
+    for path in ["/dev", "/proc", "/sys", "/run", "/etc", "/var"] {
         tree.make_directories(path).unwrap();
     }
     put(&mut tree, "/etc/machine-id", 0o444, b"");
@@ -213,12 +247,13 @@ pub(crate) fn machine(arguments: &str, disks: &[(&TestDisk, Bus)]) -> Machine {
     machine.accel = Accel::Best;
     machine.memory = ByteSize::mib(512);
     for (disk, bus) in disks {
-        machine.disks.push(Disk {
-            path: disk.path.clone(),
-            format: DiskFormat::Raw,
-            bus: *bus,
-            write: Write::Overlay { at_least: ByteSize::mib(64) },
-        });
+        let write = match bus {
+            Bus::Cd => Write::Never,
+            Bus::Virtio | Bus::Nvme | Bus::Ahci | Bus::Usb | Bus::Scsi | Bus::SdCard | Bus::Ide => {
+                Write::Overlay { at_least: ByteSize::mib(64) }
+            }
+        };
+        machine.disks.push(Disk { path: disk.path.clone(), format: DiskFormat::Raw, bus: *bus, write });
     }
     machine
 }
