@@ -17,8 +17,11 @@ pub struct Inputs {
     pub id: Digest,
     /// The program that builds: another one may do a step otherwise.
     pub program: Digest,
-    /// The packages, the node package among them: digest of their list in the lock.
-    pub packages: Digest,
+    /// What the build starts from, when it starts from another one.
+    pub below: Option<Below>,
+    /// The packages to unpack, the node package among them: digest of their list in the lock. None when what is below
+    /// has them all.
+    pub packages: Option<Digest>,
     /// The recipe's files, users, units and names.
     pub customisation: Digest,
     /// The recipe's script, when it has one.
@@ -27,6 +30,15 @@ pub struct Inputs {
     pub init: Digest,
     /// What is to be made.
     pub outputs: Outputs,
+}
+
+/// The build below this one, by the keys of its results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Below {
+    /// Its base tree.
+    pub base: Digest,
+    /// Its tree as packages, files and script left it.
+    pub tree: Digest,
 }
 
 /// The outputs of a build, as far as steps care.
@@ -111,78 +123,125 @@ pub struct Step {
 pub struct BuildPlan {
     /// The identity of the release.
     pub id: Digest,
+    /// What is done first for the build below this one, when something here needs its tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<Box<BuildPlan>>,
     /// All steps, in order.
     pub steps: Vec<Step>,
 }
 
-/// Decides which steps run.
+/// Decides which steps run; second, whether they need the tree of the build below.
 ///
 /// A step whose result nobody needs is skipped: when the outputs stand unchanged nothing runs, when the release is
 /// known no package is fetched.
-pub fn plan(inputs: &Inputs, observed: &Observed) -> BuildPlan {
+pub fn plan(inputs: &Inputs, observed: &Observed) -> (BuildPlan, bool) {
     let keys = Keys::of(inputs);
     let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
     let stands = !observed.ignore_cache && observed.standing_output == Some(keys.outputs);
-    let state = |needed: bool, key: &Digest| match (needed, known(key)) {
-        (false, _) => Standing::NotNeeded,
-        (true, true) => Standing::Known,
-        (true, false) => Standing::Unknown,
-    };
-    let release = state(!stands && inputs.outputs.release, &keys.release);
+    let release = standing(!stands && inputs.outputs.release, known(&keys.release));
     let makes_release = release == Standing::Unknown;
-    let initramfs = state(makes_release, &keys.initramfs);
-    let tree_needed = makes_release || !stands && inputs.outputs.tree;
-    let script = keys.script.map(|key| (key, state(tree_needed, &key)));
-    let base_needed = initramfs == Standing::Unknown
-        || script.map_or(tree_needed, |(_, standing)| standing == Standing::Unknown);
-    let base = state(base_needed, &keys.base);
-
-    let step = |name, key, action| Step { name, key, action };
-    let mut steps = vec![
-        step(StepName::Fetch, inputs.packages, fetch(observed, base)),
-        step(StepName::Base, keys.base, cached(base, "the packages or their configuration changed")),
-    ];
-    if let Some((key, standing)) = script {
-        let action = cached(standing, "the script or what it works on changed");
-        steps.push(step(StepName::Script, key, action));
-    }
+    let initramfs = standing(makes_release, known(&keys.initramfs));
+    let wanted = TreeWanted {
+        start: initramfs == Standing::Unknown,
+        finished: makes_release || !stands && inputs.outputs.tree,
+    };
+    let (mut steps, needs_below) = tree_steps(inputs, observed, wanted);
     if inputs.outputs.release {
         let action = cached(initramfs, "the kernel or the init program changed");
-        steps.push(step(StepName::Initramfs, keys.initramfs, action));
+        steps.push(Step { name: StepName::Initramfs, key: keys.initramfs, action });
         let action = cached(release, "something that is in the image changed");
-        steps.push(step(StepName::Release, keys.release, action));
+        steps.push(Step { name: StepName::Release, key: keys.release, action });
     }
     let action = match stands {
         true => Action::Reuse { because: "the output folder holds exactly this build".into() },
         false => Action::Run { because: "the output folder does not hold this build".into() },
     };
-    steps.push(step(StepName::Outputs, keys.outputs, action));
-    BuildPlan { id: inputs.id, steps }
+    steps.push(Step { name: StepName::Outputs, key: keys.outputs, action });
+    (BuildPlan { id: inputs.id, below: None, steps }, needs_below)
+}
+
+/// Decides which steps run for the tree alone, which a build above wants; second, as [`plan`].
+pub fn plan_tree(inputs: &Inputs, observed: &Observed) -> (BuildPlan, bool) {
+    let wanted = TreeWanted { start: false, finished: true };
+    let (steps, needs_below) = tree_steps(inputs, observed, wanted);
+    (BuildPlan { id: inputs.id, below: None, steps }, needs_below)
+}
+
+/// Which trees later steps want.
+#[derive(Clone, Copy)]
+struct TreeWanted {
+    /// The one with all packages.
+    start: bool,
+    /// The one after files and script.
+    finished: bool,
+}
+
+/// The steps up to the finished tree, and whether they need the tree of the build below.
+fn tree_steps(inputs: &Inputs, observed: &Observed, wanted: TreeWanted) -> (Vec<Step>, bool) {
+    let keys = Keys::of(inputs);
+    let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
+    let script = keys.script.map(|key| (key, standing(wanted.finished, known(&key))));
+    let start_needed =
+        wanted.start || script.map_or(wanted.finished, |(_, standing)| standing == Standing::Unknown);
+    let mut steps = Vec::new();
+    let needs_below = match inputs.packages {
+        Some(packages) => {
+            let base = standing(start_needed, known(&keys.base));
+            steps.push(Step { name: StepName::Fetch, key: packages, action: fetch(observed, base) });
+            let action = cached(base, "the packages or their configuration changed");
+            steps.push(Step { name: StepName::Base, key: keys.base, action });
+            inputs.below.is_some() && base == Standing::Unknown
+        }
+        None => start_needed,
+    };
+    if let Some((key, standing)) = script {
+        let action = cached(standing, "the script or what it works on changed");
+        steps.push(Step { name: StepName::Script, key, action });
+    }
+    (steps, needs_below)
 }
 
 /// What names each step's result.
-struct Keys {
-    base: Digest,
-    script: Option<Digest>,
-    initramfs: Digest,
-    release: Digest,
-    outputs: Digest,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys {
+    /// The tree with all packages.
+    pub base: Digest,
+    /// The tree after the script.
+    pub script: Option<Digest>,
+    /// The finished tree: the script's, or what files, users and units make of the one with all packages.
+    pub tree: Digest,
+    /// The initramfs.
+    pub initramfs: Digest,
+    /// The release.
+    pub release: Digest,
+    /// The outputs.
+    pub outputs: Digest,
 }
 
 impl Keys {
-    fn of(inputs: &Inputs) -> Self {
-        let Inputs { id, program, packages, customisation, script, init, outputs } = inputs;
+    /// The keys of a build.
+    pub fn of(inputs: &Inputs) -> Self {
+        let Inputs { id, program, below, packages, customisation, script, init, outputs } = inputs;
         let key = |name, inputs: &[&Digest]| key(program, name, inputs);
-        let base = key(StepName::Base, &[packages]);
-        let script = script.as_ref().map(|script| key(StepName::Script, &[&base, customisation, script]));
+        let (base, start) = match (below, packages) {
+            (None, Some(packages)) => twice(key(StepName::Base, &[packages])),
+            (Some(below), Some(packages)) => twice(key(StepName::Base, &[&below.tree, packages])),
+            (Some(below), None) => (below.base, below.tree),
+            (None, None) => twice(key(StepName::Base, &[])),
+        };
+        let script = script.as_ref().map(|script| key(StepName::Script, &[&start, customisation, script]));
+        let tree = script.unwrap_or_else(|| key(StepName::Script, &[&start, customisation]));
         // The modules come from the kernel package; nothing that a script may do to the tree changes them.
         let initramfs = key(StepName::Initramfs, &[&base, init]);
-        let tree = script.unwrap_or(base);
         // The id names everything else that is in a release: kernel arguments, sizes, customisation.
         let release = key(StepName::Release, &[id, &tree, &initramfs]);
         let outputs = key(StepName::Outputs, &[&release, &outputs.list]);
-        Self { base, script, initramfs, release, outputs }
+        Self { base, script, tree, initramfs, release, outputs }
     }
+}
+
+fn twice(key: Digest) -> (Digest, Digest) {
+    (key, key)
 }
 
 impl BuildPlan {
@@ -198,7 +257,7 @@ impl BuildPlan {
 
     /// Whether nothing runs.
     pub fn is_empty(&self) -> bool {
-        !self.steps.iter().any(Step::runs)
+        !self.steps.iter().any(Step::runs) && self.below.as_ref().is_none_or(|below| below.is_empty())
     }
 }
 
@@ -233,6 +292,14 @@ enum Standing {
     NotNeeded,
     Known,
     Unknown,
+}
+
+fn standing(needed: bool, known: bool) -> Standing {
+    match (needed, known) {
+        (false, _) => Standing::NotNeeded,
+        (true, true) => Standing::Known,
+        (true, false) => Standing::Unknown,
+    }
 }
 
 fn fetch(observed: &Observed, base: Standing) -> Action {
@@ -273,6 +340,9 @@ impl fmt::Display for StepName {
 
 impl fmt::Display for BuildPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(below) = &self.below {
+            writeln!(f, "for the recipe that it starts from:\n{below}and then:")?;
+        }
         for step in &self.steps {
             let (verb, because) = match &step.action {
                 Action::Run { because } => ("run", because),

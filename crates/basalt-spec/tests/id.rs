@@ -22,6 +22,7 @@ fn resolved(text: &str, motd: &[u8]) -> ResolvedRecipe {
     let lock = Lock {
         version: LOCK_VERSION,
         recipe_digest: recipe.resolution_digest(),
+        below: None,
         architecture: Architecture::Amd64,
         epoch: 1,
         sources: vec![],

@@ -165,14 +165,14 @@ pub(super) fn unpack_by_dpkg(
     run.map_err(|error| dpkg_failure(&error, tree))
 }
 
-/// Lets the image's dpkg configure everything, and checks that it did.
+/// Lets the image's dpkg configure everything, the packages named `first` before the others, and checks that it did.
 pub(super) fn configure(
-    request: &BaseRequest,
-    planted: &Planted,
+    epoch: i64,
+    first: &[String],
     tree: &Path,
     report: Report<'_>,
 ) -> Result<(), Failure> {
-    let mut chroot = chroot(tree, request.epoch);
+    let mut chroot = chroot(tree, epoch);
     let root = open(tree)?;
     plant::write_new(&root, POLICY, b"#!/bin/sh\nexit 101\n", 0o755, None)?;
     if tree.join(START_STOP_DAEMON).symlink_metadata().is_ok() {
@@ -194,10 +194,9 @@ pub(super) fn configure(
         let argv = [&shell[..], &call, packages].concat();
         Step { argv, environment: Vec::new(), directory: "/".into() }
     };
-    let first: Vec<String> = planted.plan.first.iter().map(|index| planted.packages[*index].key()).collect();
     let mut steps = vec![step(&["--pending".to_owned()])];
     if !first.is_empty() {
-        steps.insert(0, step(&first));
+        steps.insert(0, step(first));
     }
     let mut clock = PackageClock { current: None };
     let run = chroot.run(&steps, &mut |event| clock.listen(event, report));
@@ -207,14 +206,14 @@ pub(super) fn configure(
     if !left.is_empty() {
         return Err(Failure::NotInstalled { packages: left, tail: String::new() });
     }
-    audit(request, tree)
+    audit(epoch, tree)
 }
 
-fn audit(request: &BaseRequest, tree: &Path) -> Result<(), Failure> {
+fn audit(epoch: i64, tree: &Path) -> Result<(), Failure> {
     let argv = vec!["/usr/bin/dpkg".to_owned(), "--audit".to_owned()];
     let step = Step { argv, environment: Vec::new(), directory: "/".into() };
     let mut complaints = Vec::new();
-    let run = chroot(tree, request.epoch).run(&[step], &mut |event| {
+    let run = chroot(tree, epoch).run(&[step], &mut |event| {
         if let ChrootEvent::Line(line) = event {
             complaints.push(line.clone());
         }

@@ -75,6 +75,15 @@ pub struct DebPackage {
     pub size: u64,
 }
 
+/// Packages to be added to a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtendRequest {
+    /// The tree: an EROFS file.
+    pub image: PathBuf,
+    /// The packages that are added.
+    pub added: BaseRequest,
+}
+
 /// A script to be run in a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScriptRequest {
@@ -156,6 +165,8 @@ pub struct BaseReport {
 pub(crate) enum Job {
     /// Make a tree of packages and store it.
     Build(BaseRequest),
+    /// Add packages to a tree and store the outcome.
+    Extend(ExtendRequest),
     /// Run a script in a tree and store the outcome.
     Script(ScriptRequest),
     /// Write a tree to a directory.
@@ -202,11 +213,21 @@ impl Workshop {
         out: &Path,
         events: &dyn Fn(Event),
     ) -> Result<BaseReport, BaseError> {
-        let mut request = request.clone();
-        for package in &mut request.packages {
-            package.path = absolute(&package.path)?;
-        }
-        self.order(Job::Build(request), out, events)
+        self.order(Job::Build(with_absolute_paths(request)?), out, events)
+    }
+
+    /// Lets the tree's own dpkg add packages to it, and stores the outcome as `out`.
+    ///
+    /// # Errors
+    /// As [`Workshop::build_base`].
+    pub fn extend(
+        &self,
+        request: &ExtendRequest,
+        out: &Path,
+        events: &dyn Fn(Event),
+    ) -> Result<BaseReport, BaseError> {
+        let added = with_absolute_paths(&request.added)?;
+        self.order(Job::Extend(ExtendRequest { image: absolute(&request.image)?, added }), out, events)
     }
 
     /// Runs a script in a tree, as root of the sandbox and without network, and stores the outcome as `out`.
@@ -253,6 +274,14 @@ impl Workshop {
         let outcome: Result<BaseReport, Failure> = sandbox.run(&order, &mut |event| events(event))?;
         Ok(outcome?)
     }
+}
+
+fn with_absolute_paths(request: &BaseRequest) -> Result<BaseRequest, Failure> {
+    let mut request = request.clone();
+    for package in &mut request.packages {
+        package.path = absolute(&package.path)?;
+    }
+    Ok(request)
 }
 
 /// The worker is in `/`, so a relative path would mean another file there.

@@ -9,7 +9,7 @@ use basalt_exec::{sandbox::Desk, walk::remove_tree};
 use rustix::fs::Mode;
 
 use super::{
-    BaseReport, BaseRequest, Event, Job, Order, Phase, ScriptRequest, collect, configure,
+    BaseReport, BaseRequest, Event, ExtendRequest, Job, Order, Phase, ScriptRequest, collect, configure,
     error::Failure,
     extract, unpack,
     work::{self, WorkDirectory},
@@ -33,6 +33,9 @@ fn perform(order: &Order, report: Report<'_>) -> Result<BaseReport, Failure> {
     match job {
         Job::Build(request) => {
             in_work_directory(work, report, &|directory| build(request, directory, target, report))
+        }
+        Job::Extend(request) => {
+            in_work_directory(work, report, &|directory| extend(request, directory, target, report))
         }
         Job::Script(request) => {
             in_work_directory(work, report, &|directory| script(request, directory, target, report))
@@ -68,12 +71,37 @@ fn build(
     let left = configure::left_to_dpkg(&planted, tree)?;
     timed(Phase::Configure, report, || {
         configure::unpack_by_dpkg(request, &left, tree, report)?;
-        configure::configure(request, &planted, tree, report)
+        let first = planted.plan.first.iter().map(|index| planted.packages[*index].key());
+        configure::configure(request.epoch, &first.collect::<Vec<_>>(), tree, report)
     })?;
     let stored = store(tree, request.epoch, target, report)?;
     let name = |index: usize| planted.packages[index].name.clone();
     let by_dpkg = left.into_iter().map(|(index, reason)| (name(index), reason)).collect();
     Ok(BaseReport { by_dpkg, ..stored })
+}
+
+fn extend(
+    request: &ExtendRequest,
+    directory: &WorkDirectory,
+    target: &Path,
+    report: Report<'_>,
+) -> Result<BaseReport, Failure> {
+    let ExtendRequest { image, added } = request;
+    check_clock(added.epoch)?;
+    let tree = &directory.tree();
+    timed(Phase::Extract, report, || {
+        let present = std::fs::metadata(image).map_or(0, |image| image.len());
+        // A package takes several times its size when it is unpacked.
+        directory.make_room(present + added.packages.iter().map(|package| package.size * 6).sum::<u64>())?;
+        extract::extract(image, tree)
+    })?;
+    let by_dpkg: Vec<(usize, String)> =
+        (0..added.packages.len()).map(|index| (index, "Added".to_owned())).collect();
+    timed(Phase::Configure, report, || {
+        configure::unpack_by_dpkg(added, &by_dpkg, tree, report)?;
+        configure::configure(added.epoch, &[], tree, report)
+    })?;
+    store(tree, added.epoch, target, report)
 }
 
 fn script(

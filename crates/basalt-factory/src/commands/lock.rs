@@ -32,7 +32,11 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let host = Host::observe()?;
     let node = NodeParts::observe(project.recipe.architecture)?;
     let old = project.read_lock().unwrap_or(None);
-    let lock = build::new_lock(&project, &host, &node)?;
+    let below = match &project.below {
+        Some(below) => Some(build::lock_all(below, (&host, &node), false)?),
+        None => None,
+    };
+    let lock = build::new_lock(&project, below.as_ref(), &host, &node)?;
     build::write_lock(&project, &lock)?;
     let count = report::count(lock.packages.len(), "package");
     let size = report::size(lock.download_size());

@@ -18,8 +18,8 @@ use basalt_fetch::{
     mirror::Facts,
     store::{Check, Found, Store},
 };
-use basalt_image::plan::{self, BuildPlan, Inputs, Observed, Outputs};
-use basalt_spec::{Lock, Origin, OutputSource, Recipe, ResolvedRecipe, words::RelativePath};
+use basalt_image::plan::{self, Below, BuildPlan, Inputs, Keys, Observed, Outputs};
+use basalt_spec::{Lock, LockedPackage, Origin, OutputSource, Recipe, ResolvedRecipe, words::RelativePath};
 use basalt_types::{ByteSize, Digest};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
@@ -56,11 +56,13 @@ pub struct Build {
     id: Digest,
     sources: BTreeMap<RelativePath, Vec<u8>>,
     folder: PathBuf,
-    node: NodeParts,
-    host: Host,
+    node: Arc<NodeParts>,
+    host: Arc<Host>,
     output: PathBuf,
     inputs: Inputs,
     observed: Observed,
+    /// The build that this one starts from.
+    below: Option<Box<Build>>,
     /// Packages whose download was damaged in the store, and where it was moved.
     damaged: Vec<(String, PathBuf)>,
 }
@@ -127,9 +129,14 @@ impl Host {
 ///
 /// # Errors
 /// When a new one is needed and refused by `locked`, or can't be made.
-pub fn lock(project: &Project, host: &Host, node: &NodeParts, locked: bool) -> CommandResult<Lock> {
+pub fn lock(
+    project: &Project,
+    below: Option<&Lock>,
+    (host, node): (&Host, &NodeParts),
+    locked: bool,
+) -> CommandResult<Lock> {
     let misfit = match project.read_lock()? {
-        Some(lock) => match lock.fits(&project.recipe) {
+        Some(lock) => match lock.fits_over(&project.recipe, below) {
             Ok(()) => return Ok(lock),
             Err(misfit) => misfit.to_string(),
         },
@@ -138,19 +145,33 @@ pub fn lock(project: &Project, host: &Host, node: &NodeParts, locked: bool) -> C
     if locked {
         return Err(CommandError::new(Kind::Config, misfit).hint("leave out --locked to let it be made"));
     }
-    let lock = new_lock(project, host, node)?;
+    let lock = new_lock(project, below, host, node)?;
     write_lock(project, &lock)?;
     Ok(lock)
+}
+
+/// The lock of a project that may start from another one: as [`lock`], those below first.
+///
+/// # Errors
+/// As [`lock`].
+pub fn lock_all(project: &Project, with: (&Host, &NodeParts), locked: bool) -> CommandResult<Lock> {
+    let below = project.below.as_deref().map(|below| lock_all(below, with, locked)).transpose()?;
+    lock(project, below.as_ref(), with, locked)
 }
 
 /// Resolves the recipe anew, whatever the lock says.
 ///
 /// # Errors
 /// As [`resolve::resolve`].
-pub fn new_lock(project: &Project, host: &Host, node: &NodeParts) -> CommandResult<Lock> {
+pub fn new_lock(
+    project: &Project,
+    below: Option<&Lock>,
+    host: &Host,
+    node: &NodeParts,
+) -> CommandResult<Lock> {
     let client = host.client()?;
     let context = Context { client: &client, store: &host.store, report: &|_event| {} };
-    let lock = resolve::resolve(project, &host.mirrors, context, &node.control);
+    let lock = resolve::resolve(project, below, (&host.mirrors, context), &node.control);
     host.check_stop()?;
     lock
 }
@@ -171,25 +192,55 @@ impl Build {
     /// # Errors
     /// When a file is missing, or no lock can be made.
     pub fn observe(project: Project, wishes: &Wishes) -> CommandResult<Self> {
-        let node = NodeParts::observe(project.recipe.architecture)?;
-        let host = Host::observe()?;
+        let node = Arc::new(NodeParts::observe(project.recipe.architecture)?);
+        Self::observe_layer(project, wishes, (Arc::new(Host::observe()?), node))
+    }
+
+    fn observe_layer(
+        project: Project,
+        wishes: &Wishes,
+        (host, node): (Arc<Host>, Arc<NodeParts>),
+    ) -> CommandResult<Self> {
+        let mut project = project;
+        let observe_below = |below: Box<Project>| {
+            Self::observe_layer(*below, wishes, (Arc::clone(&host), Arc::clone(&node))).map(Box::new)
+        };
+        let below = project.below.take().map(observe_below).transpose()?;
         let sources = project.read_sources()?;
-        let lock = lock(&project, &host, &node, wishes.locked)?;
-        let Project { folder, lock_path: _, recipe } = project;
+        let lock = lock(&project, below.as_deref().map(Self::lock), (&host, &node), wishes.locked)?;
+        let Project { folder, lock_path: _, recipe, below: _ } = project;
         let resolved = ResolvedRecipe::new(recipe, lock, project::digests(&sources)).or_fail(Kind::Bug)?;
-        let id = release_id(&resolved, &node);
-        let inputs = inputs(&resolved, id, &node)?;
+        let id = release_id(&resolved, &node, below.as_deref());
+        let inputs = inputs(&resolved, id, &node, below.as_deref())?;
         let output = wishes.output.clone();
         let observed = Observed { ignore_cache: wishes.no_cache, ..Observed::default() };
         let damaged = Vec::new();
-        let mut build = Self { resolved, id, sources, folder, node, host, output, inputs, observed, damaged };
+        let mut build =
+            Self { resolved, id, sources, folder, node, host, output, inputs, observed, below, damaged };
         (build.observed, build.damaged) = build.observe_results()?;
         Ok(build)
     }
 
     /// Decides what to do.
     pub fn plan(&self) -> BuildPlan {
-        plan::plan(&self.inputs, &self.observed)
+        self.with_below(plan::plan(&self.inputs, &self.observed))
+    }
+
+    fn with_below(&self, (mut plan, needs_below): (BuildPlan, bool)) -> BuildPlan {
+        if let Some(below) = self.below.as_ref().filter(|_| needs_below) {
+            let tree = plan::plan_tree(&below.inputs, &below.observed);
+            plan.below = Some(Box::new(below.with_below(tree)));
+        }
+        plan
+    }
+
+    /// The packages that are to be unpacked: all, or those that what is below does not have.
+    pub fn added_packages(&self) -> Vec<&LockedPackage> {
+        self.lock().added_to(self.below.as_deref().map(Self::lock))
+    }
+
+    fn keys(&self) -> Keys {
+        Keys::of(&self.inputs)
     }
 
     /// The recipe.
@@ -208,17 +259,19 @@ impl Build {
     }
 
     fn observe_results(&self) -> CommandResult<(Observed, Vec<(String, PathBuf)>)> {
-        let steps = plan::plan(&self.inputs, &Observed::default()).steps;
+        let Keys { base, script, tree: _, initramfs, release, outputs: _ } = self.keys();
         let known = |key: &Digest| {
             [ResultKind::Tree, ResultKind::Initramfs, ResultKind::Release]
                 .iter()
                 .any(|kind| self.host.cache.has(key, *kind))
         };
-        let results: Vec<Digest> = steps.iter().map(|step| step.key).filter(known).collect();
+        let keys = [Some(base), script, Some(initramfs), Some(release)];
+        let results: Vec<Digest> = keys.into_iter().flatten().filter(known).collect();
         // What will be unpacked is read in full now, so that damage is mended by fetching instead of failing later.
         let unpacks = self.observed.ignore_cache || results.is_empty();
         let check = if unpacks { Check::Content } else { Check::Size };
-        let found = self.lock().packages.par_iter().map(|package| {
+        let packages = self.added_packages();
+        let found = packages.par_iter().map(|package| {
             let found = match package.origin {
                 Origin::File(_) => None,
                 Origin::Archive { .. } => Some(
@@ -239,7 +292,7 @@ impl Build {
         }
         let observed = Observed {
             missing_packages: (count, ByteSize::bytes(bytes)),
-            package_count: self.lock().packages.len(),
+            package_count: packages.len(),
             ignore_cache: self.observed.ignore_cache,
             results,
             standing_output: self.standing_output(),
@@ -263,22 +316,31 @@ impl Build {
 }
 
 /// The identity of a release: the resolved recipe, and the programs of ours that are in it.
-fn release_id(resolved: &ResolvedRecipe, node: &NodeParts) -> Digest {
-    Digest::of(format!("basalt release 1 {} {}", resolved.id(), node.digest()).as_bytes())
+fn release_id(resolved: &ResolvedRecipe, node: &NodeParts, below: Option<&Build>) -> Digest {
+    let below = below.map(|below| format!(" on {}", below.id)).unwrap_or_default();
+    Digest::of(format!("basalt release 1 {} {}{below}", resolved.id(), node.digest()).as_bytes())
 }
 
-fn inputs(resolved: &ResolvedRecipe, id: Digest, node: &NodeParts) -> CommandResult<Inputs> {
+fn inputs(
+    resolved: &ResolvedRecipe,
+    id: Digest,
+    node: &NodeParts,
+    below: Option<&Build>,
+) -> CommandResult<Inputs> {
     let Recipe { files, units, users, locale, timezone, keymap, script, .. } = resolved.recipe();
     let hostname = resolved.recipe().hostname();
     let customisation =
         digest_of(&(files, units, users, (locale, timezone, hostname, keymap), resolved.files()))?;
     let script = script.as_ref().map(|script| digest_of(&(script, resolved.files()))).transpose()?;
     let packages = format!("{} {}", resolved.lock().content_digest(), Digest::of(&node.archive));
+    let added = !resolved.lock().added_to(below.map(Build::lock)).is_empty();
+    let keys = below.map(Build::keys);
     let program = fs::read("/proc/self/exe").or_fail(Kind::Host)?;
     Ok(Inputs {
         id,
         program: Digest::of(&program),
-        packages: Digest::of(packages.as_bytes()),
+        below: keys.map(|keys| Below { base: keys.base, tree: keys.tree }),
+        packages: (added || below.is_none()).then(|| Digest::of(packages.as_bytes())),
         customisation,
         script,
         init: Digest::of(&node.init),
@@ -291,7 +353,7 @@ fn outputs(recipe: &Recipe) -> CommandResult<Outputs> {
     Ok(Outputs {
         list: digest_of(&recipe.outputs)?,
         release: from(OutputSource::Release),
-        tree: from(OutputSource::Tree),
+        tree: from(OutputSource::Tree) || from(OutputSource::Difference),
     })
 }
 
@@ -301,6 +363,9 @@ fn digest_of(value: &impl Serialize) -> CommandResult<Digest> {
 
 /// Shows every step of `plan` that does not run.
 pub fn report_skipped(plan: &BuildPlan, reporter: &Reporter) {
+    if let Some(below) = &plan.below {
+        report_skipped(below, reporter);
+    }
     for step in plan.steps.iter().filter(|step| !step.runs()) {
         reporter.report(&crate::report::Event::Kept {
             step: step.name,

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use basalt_spec::{Lock, Recipe, words::RelativePath};
+use basalt_spec::{Lock, Recipe, Written, words::RelativePath};
 use basalt_types::Digest;
 
 use crate::{
@@ -21,23 +21,52 @@ pub struct Project {
     pub folder: PathBuf,
     /// The lock's place: `recipe.yaml` has `recipe.lock` beside it.
     pub lock_path: PathBuf,
-    /// The recipe.
+    /// The recipe, with what it inherits.
     pub recipe: Recipe,
+    /// What it starts from.
+    pub below: Option<Box<Project>>,
 }
 
+/// How many recipes may lie on each other: nobody follows more.
+const MOST_LAYERS: usize = 8;
+
 impl Project {
-    /// Reads the recipe at `path`.
+    /// Reads the recipe at `path`, and those that it starts from.
     ///
     /// # Errors
-    /// When it can't be read, or with every mistake in it and its place.
+    /// When one can't be read, or with every mistake in it and its place.
     pub fn open(path: &Path) -> CommandResult<Self> {
+        Self::open_layer(path, MOST_LAYERS)
+    }
+
+    fn open_layer(path: &Path, layers: usize) -> CommandResult<Self> {
         let text = fs::read_to_string(path).map_err(|source| {
             let error = CommandError::new(Kind::User, FileError::new(path, source));
             error.hint("`basalt init` writes a recipe to start from")
         })?;
-        let recipe = Recipe::parse(&path.display().to_string(), &text).map_err(CommandError::in_file)?;
+        let written = Written::parse(&path.display().to_string(), &text).map_err(CommandError::in_file)?;
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { folder: folder.to_owned(), lock_path: path.with_extension("lock"), recipe })
+        let below = match written.from() {
+            None => None,
+            Some(_) if layers == 1 => {
+                let text =
+                    format!("more than {MOST_LAYERS} recipes lie on each other: do they go in a circle?");
+                return Err(
+                    CommandError::new(Kind::User, text).hint(format!("the last was {}", path.display()))
+                );
+            }
+            Some(below) => Some(Box::new(Self::open_layer(&folder.join(below.as_str()), layers - 1)?)),
+        };
+        let recipe = match &below {
+            Some(below) => written.over(&below.recipe),
+            None => written.alone(),
+        };
+        Ok(Self { folder: folder.to_owned(), lock_path: path.with_extension("lock"), recipe, below })
+    }
+
+    /// The one at the bottom, which says where packages come from.
+    pub fn bottom(&self) -> &Self {
+        self.below.as_deref().map_or(self, Self::bottom)
     }
 
     /// The lock beside the recipe; `None` when there is none.

@@ -51,8 +51,8 @@ struct LocalPackage {
 /// When no mirror is known, an index can't be fetched or trusted, or the packages can't be together.
 pub fn resolve(
     project: &Project,
-    facts: &Facts,
-    context: Context<'_>,
+    below: Option<&Lock>,
+    (facts, context): (&Facts, Context<'_>),
     node_control: &str,
 ) -> CommandResult<Lock> {
     let recipe = &project.recipe;
@@ -64,12 +64,41 @@ pub fn resolve(
     let local = read_local_packages(project)?;
     let mut pool = indices.pool(recipe.architecture).or_fail(Kind::Remote)?;
     add_own(&mut pool, &indices, &local, node_control)?;
-    let request = request(recipe, &local)?;
+    let mut request = request(recipe, &local)?;
+    keep_below(&mut request, below);
     let solution = solve::solve(&pool, &request).map_err(|error| match error {
-        SolveError::Refused(_) | SolveError::Impossible(_) => CommandError::new(Kind::User, error),
+        SolveError::Refused(_) | SolveError::Impossible(_) => match below {
+            None => CommandError::new(Kind::User, error),
+            Some(_) => CommandError::new(Kind::User, error).hint(
+                "the packages of the recipe below stay as its lock says; `basalt lock` there renews it",
+            ),
+        },
         SolveError::Unsound { .. } => CommandError::new(Kind::Bug, error),
     })?;
-    lock(recipe, &indices, &local, &solution.packages)
+    let mut lock = lock(recipe, &indices, &local, &solution.packages)?;
+    if let Some(below) = below {
+        lock.below = Some(below.content_digest());
+        lock.epoch = lock.epoch.max(below.epoch);
+        // Why a package is there was decided where it came in.
+        for package in &mut lock.packages {
+            let known = below.packages.iter().find(|known| known.sha256 == package.sha256);
+            if let Some(known) = known {
+                package.reason = known.reason.clone();
+            }
+        }
+    }
+    Ok(lock)
+}
+
+/// Whatever is below stays, at its version.
+fn keep_below(request: &mut Request, below: Option<&Lock>) {
+    for package in below.into_iter().flat_map(|below| &below.packages) {
+        let version = Some(package.version.to_string());
+        match request.wanted.iter_mut().find(|wanted| wanted.name == package.name.as_str()) {
+            Some(wanted) => wanted.version = wanted.version.take().or(version),
+            None => request.wanted.push(Wanted { name: package.name.to_string(), version }),
+        }
+    }
 }
 
 /// What the environment and the host's apt say about mirrors and proxies.
@@ -85,7 +114,7 @@ fn sources(project: &Project, facts: &Facts) -> CommandResult<Vec<Source>> {
     let keyring = match &base.keyring {
         None => Keyring::debian().or_fail(Kind::Bug)?,
         Some(path) => {
-            let place = project.folder.join(path.as_str());
+            let place = project.bottom().folder.join(path.as_str());
             let bytes = fs::read(&place)
                 .map_err(|source| CommandError::new(Kind::User, FileError::new(&place, source)))?;
             Keyring::parse(&bytes, path.as_str()).or_fail(Kind::Config)?
@@ -134,7 +163,12 @@ fn read_local_packages(project: &Project) -> CommandResult<Vec<LocalPackage>> {
         let control = String::from_utf8(control).or_fail(Kind::User)?;
         Ok(LocalPackage { path, control, size: bytes.len() as u64, digest: Digest::of(&bytes) })
     };
-    project.recipe.local_packages().into_iter().map(read).collect()
+    let mut packages: Vec<LocalPackage> =
+        project.recipe.local_packages().into_iter().map(read).collect::<CommandResult<_>>()?;
+    if let Some(below) = &project.below {
+        packages.extend(read_local_packages(below)?);
+    }
+    Ok(packages)
 }
 
 /// Adds the recipe's own packages and ours to what the archive has.
@@ -197,6 +231,7 @@ fn lock(
     let mut lock = Lock {
         version: LOCK_VERSION,
         recipe_digest: recipe.resolution_digest(),
+        below: None,
         architecture: recipe.architecture,
         epoch: u64::try_from(indices.epoch()).or_fail(Kind::Remote)?,
         sources: indices.suites.iter().map(locked_source).collect::<CommandResult<_>>()?,

@@ -5,7 +5,8 @@ fn inputs() -> Inputs {
     Inputs {
         id: named("id"),
         program: named("program"),
-        packages: named("packages"),
+        below: None,
+        packages: Some(named("packages")),
         customisation: named("customisation"),
         script: Some(named("script")),
         init: named("init"),
@@ -15,7 +16,7 @@ fn inputs() -> Inputs {
 
 /// The steps that run, as one word each.
 fn running(inputs: &Inputs, observed: &Observed) -> String {
-    let plan = plan(inputs, observed);
+    let (plan, _) = plan(inputs, observed);
     let names: Vec<String> =
         plan.steps.iter().filter(|step| step.runs()).map(|step| step.name.to_string()).collect();
     names.join(" ")
@@ -23,7 +24,7 @@ fn running(inputs: &Inputs, observed: &Observed) -> String {
 
 /// What a cache holds after a build of `inputs`.
 fn after(inputs: &Inputs) -> Observed {
-    let plan = plan(inputs, &Observed::default());
+    let (plan, _) = plan(inputs, &Observed::default());
     Observed {
         package_count: 2,
         results: plan.steps.iter().map(|step| step.key).collect(),
@@ -42,9 +43,12 @@ fn a_first_build_does_everything() {
 #[test]
 fn a_build_of_the_same_inputs_does_nothing() {
     let observed = after(&inputs());
-    assert!(plan(&inputs(), &observed).is_empty());
+    assert!(plan(&inputs(), &observed).0.is_empty());
     let cleaned = Observed { missing_packages: (2, ByteSize::mib(3)), results: Vec::new(), ..observed };
-    assert!(plan(&inputs(), &cleaned).is_empty(), "the output stands: an emptied cache is no reason to work");
+    assert!(
+        plan(&inputs(), &cleaned).0.is_empty(),
+        "the output stands: an emptied cache is no reason to work"
+    );
 }
 
 #[test]
@@ -63,7 +67,7 @@ fn an_edit_redoes_only_what_it_touches() {
     assert_eq!(changed(&|inputs| inputs.customisation = other), "script release outputs");
     assert_eq!(changed(&|inputs| inputs.script = Some(other)), "script release outputs");
     assert_eq!(changed(&|inputs| inputs.script = None), "release outputs");
-    assert_eq!(changed(&|inputs| inputs.packages = other), "base script initramfs release outputs");
+    assert_eq!(changed(&|inputs| inputs.packages = Some(other)), "base script initramfs release outputs");
 }
 
 #[test]
@@ -98,7 +102,7 @@ fn an_ignored_cache_keeps_the_downloads() {
 fn the_plan_says_why() {
     let mut edited = inputs();
     edited.outputs.list = Digest::of(b"other");
-    insta::assert_snapshot!(plan(&edited, &after(&inputs())), @r"
+    insta::assert_snapshot!(plan(&edited, &after(&inputs())).0, @r"
       fetch      skip   no step needs the packages
       base       skip   no step needs it
       script     skip   no step needs it
@@ -106,4 +110,37 @@ fn the_plan_says_why() {
       release    reuse  an earlier build made it from the same inputs
       outputs    run    the output folder does not hold this build
     ");
+}
+
+fn above() -> Inputs {
+    let below = Keys::of(&inputs());
+    let added = Some(Digest::of(b"added"));
+    let below = Some(Below { base: below.base, tree: below.tree });
+    Inputs { below, packages: added, script: None, ..inputs() }
+}
+
+#[test]
+fn a_build_on_another_one_wants_its_tree_only_to_add_packages() {
+    let first = Observed { package_count: 1, missing_packages: (1, ByteSize::mib(1)), ..Observed::default() };
+    let (plan, needs_below) = plan(&above(), &first);
+    assert!(needs_below);
+    assert_eq!(plan.steps.iter().filter(|step| step.runs()).count(), 5);
+    let mut edited = above();
+    edited.customisation = Digest::of(b"other");
+    edited.id = Digest::of(b"another id");
+    assert!(!super::plan(&edited, &after(&above())).1, "its own tree is in the cache");
+    edited.packages = None;
+    let (plan, needs_below) = super::plan(&edited, &after(&above()));
+    assert!(needs_below, "without packages of its own it starts from the tree below");
+    assert_eq!(plan.step(StepName::Base), None);
+    let below = inputs();
+    assert_eq!(Keys::of(&edited).initramfs, Keys::of(&below).initramfs, "the kernel is the one below");
+}
+
+#[test]
+fn the_tree_alone_takes_no_initramfs() {
+    let (plan, _) = plan_tree(&inputs(), &Observed::default());
+    let names: Vec<String> = plan.steps.iter().map(|step| step.name.to_string()).collect();
+    assert_eq!(names, ["fetch", "base", "script"]);
+    assert!(plan_tree(&inputs(), &after(&inputs())).0.is_empty());
 }

@@ -34,6 +34,9 @@ pub struct Lock {
     pub version: u32,
     /// The part of the recipe that decides packages: [`Recipe::resolution_digest`].
     pub recipe_digest: Digest,
+    /// The [`Lock::content_digest`] of the recipe that this one starts from. Its packages are all here, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<Digest>,
     /// The architecture that packages were chosen for.
     pub architecture: Architecture,
     /// Unix seconds of the newest index: every time in the image is at most this.
@@ -159,6 +162,11 @@ pub enum LockMisfit {
         /// What the lock was made for.
         lock: Digest,
     },
+    /// What the recipe starts from has other packages now.
+    #[error(
+        "the recipe that this one starts from has other packages than those the lock was made for: run `basalt lock`"
+    )]
+    Below,
     /// Another processor.
     #[error("the recipe is for {recipe} and the lock for {lock}: run `basalt lock`")]
     Architecture {
@@ -202,6 +210,30 @@ impl Lock {
     /// Puts the packages into their order.
     pub fn sort(&mut self) {
         self.packages.sort_by(|a, b| order(a).cmp(&order(b)));
+    }
+
+    /// Whether the lock was made for what the recipe asks, on top of what lies below.
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn fits_over(&self, recipe: &Recipe, below: Option<&Self>) -> Result<(), LockMisfit> {
+        if self.below != below.map(Self::content_digest) {
+            return Err(LockMisfit::Below);
+        }
+        self.fits(recipe)
+    }
+
+    /// The packages that `below` does not have.
+    pub fn added_to(&self, below: Option<&Self>) -> Vec<&LockedPackage> {
+        let there = |package: &&LockedPackage| {
+            below.is_none_or(|below| {
+                below
+                    .packages
+                    .iter()
+                    .all(|other| order(other) != order(package) || other.sha256 != package.sha256)
+            })
+        };
+        self.packages.iter().filter(there).collect()
     }
 
     /// Whether the lock was made for what the recipe asks.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Recipe, check};
-use crate::{diagnostic::SpecError, yaml};
+use crate::{diagnostic::SpecError, words::RecipePath, yaml};
 
 /// A recipe as it was written: which keys are there, and which only have their defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,11 @@ impl Written {
             return Err(SpecError::new(file, text, conflicts));
         }
         Ok(Self { recipe: document.value, keys: document.root.keys().map(str::to_owned).collect() })
+    }
+
+    /// The recipe that it starts from.
+    pub fn from(&self) -> Option<&RecipePath> {
+        self.recipe.from.as_ref()
     }
 
     /// The recipe, with defaults for what is not written.

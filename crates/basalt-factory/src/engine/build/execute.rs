@@ -22,12 +22,12 @@ use basalt_image::{
     kernel,
     plan::{BuildPlan, Step, StepName},
 };
-use basalt_spec::{Artifact, MANIFEST_VERSION, Manifest, Origin, OutputSource, Script};
+use basalt_spec::{Artifact, LockedPackage, MANIFEST_VERSION, Manifest, Origin, Script};
 use basalt_types::{ByteSize, Digest, Guid};
 
 use super::{Build, OutputRecord};
 use crate::{
-    base::{BaseRequest, DebPackage, ScriptRequest, Workshop},
+    base::{BaseRequest, DebPackage, ExtendRequest, ScriptRequest, Workshop},
     engine::{
         cache::ResultKind,
         node::PACKAGE,
@@ -57,25 +57,33 @@ pub struct Outcome {
 /// # Errors
 /// The first step's that fails; what steps before it made is kept.
 pub fn execute(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandResult<Outcome> {
+    let minimum_disk = execute_steps(build, plan, reporter)?;
+    let endings = build.recipe().outputs.iter().flat_map(|output| output.endings());
+    let mut files: Vec<_> = endings.map(|ending| build.artifact(ending)).collect();
+    files.push(build.artifact("manifest.json"));
+    Ok(Outcome { files, minimum_disk })
+}
+
+fn execute_steps(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandResult<Option<ByteSize>> {
+    if let (Some(below), Some(plan)) = (&build.below, &plan.below) {
+        execute_steps(below, plan, reporter)?;
+    }
     let mut minimum_disk = None;
     for step in plan.steps.iter().filter(|step| step.runs()) {
         build.host.check_stop()?;
         let done = match step.name {
             StepName::Fetch => fetch(build, reporter),
             StepName::Base => base(build, step, reporter),
-            StepName::Script => script(build, plan, step, reporter),
-            StepName::Initramfs => make_initramfs(build, plan, step, reporter),
-            StepName::Release => make_release(build, plan, step, reporter),
+            StepName::Script => script(build, step, reporter),
+            StepName::Initramfs => make_initramfs(build, step, reporter),
+            StepName::Release => make_release(build, step, reporter),
             StepName::Outputs => write_outputs(build, plan, step, reporter).map(|size| minimum_disk = size),
         };
         // A worker that was interrupted fails in its own words; the person only wants to know that it stopped.
         build.host.check_stop()?;
         done?;
     }
-    let endings = build.recipe().outputs.iter().flat_map(|output| output.endings());
-    let mut files: Vec<_> = endings.map(|ending| build.artifact(ending)).collect();
-    files.push(build.artifact("manifest.json"));
-    Ok(Outcome { files, minimum_disk })
+    Ok(minimum_disk)
 }
 
 fn fetch(build: &Build, reporter: &Reporter) -> CommandResult {
@@ -131,7 +139,7 @@ fn refuse_download(error: HttpError) -> CommandError {
 /// Every package of the archive, by address and digest.
 fn wishes(build: &Build) -> CommandResult<Vec<Wish>> {
     let mut wishes = Vec::new();
-    for package in &build.lock().packages {
+    for package in build.added_packages() {
         let Origin::Archive { source, path } = &package.origin else { continue };
         let source = usize::try_from(*source).or_fail(Kind::Bug)?;
         let uri = build.lock().sources.get(source).map(|source| source.uri.as_str()).unwrap_or_default();
@@ -142,16 +150,45 @@ fn wishes(build: &Build) -> CommandResult<Vec<Wish>> {
 }
 
 fn base(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
+    let mut packages: Vec<DebPackage> =
+        build.added_packages().into_iter().map(|package| deb_package(build, package)).collect();
+    if build.below.is_none() {
+        packages.insert(0, node_package(build)?);
+    }
+    let count = packages.len();
+    let architecture = build.recipe().architecture.debian().to_owned();
+    let request = BaseRequest { packages, architecture, epoch: epoch(build)? };
+    make_tree(build, step, reporter, |out| {
+        let events = show(StepName::Base, reporter);
+        let report = match &build.below {
+            None => workshop(build).build_base(&request, out, &events),
+            Some(below) => {
+                let (tree, stores) = system_tree(below)?;
+                let image = store_tree(build, &tree, &stores)?;
+                let request = ExtendRequest { image: image.path().to_owned(), added: request };
+                workshop(build).extend(&request, out, &events)
+            }
+        };
+        let report = report.map_err(|error| CommandError::new(Kind::Host, error))?;
+        Ok(format!("{}, {}", report::count(count, "package"), report::size(report.size)))
+    })
+}
+
+/// The package of our own programs, which comes with this one.
+fn node_package(build: &Build) -> CommandResult<DebPackage> {
     let (digest, path) = build.host.store.insert(&build.node.archive).or_fail(Kind::Host)?;
-    let mut packages = vec![DebPackage {
+    Ok(DebPackage {
         name: PACKAGE.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         architecture: build.recipe().architecture.to_string(),
         path,
         sha256: digest,
         size: build.node.archive.len() as u64,
-    }];
-    packages.extend(build.lock().packages.iter().map(|package| DebPackage {
+    })
+}
+
+fn deb_package(build: &Build, package: &LockedPackage) -> DebPackage {
+    DebPackage {
         name: package.name.to_string(),
         version: package.version.to_string(),
         architecture: package.architecture.to_string(),
@@ -161,18 +198,10 @@ fn base(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
         },
         sha256: package.sha256,
         size: package.size,
-    }));
-    let count = packages.len();
-    let architecture = build.recipe().architecture.debian().to_owned();
-    let request = BaseRequest { packages, architecture, epoch: epoch(build)? };
-    make_tree(build, step, reporter, |out| {
-        let report = workshop(build).build_base(&request, out, &show(StepName::Base, reporter));
-        let report = report.map_err(|error| CommandError::new(Kind::Host, error))?;
-        Ok(format!("{}, {}", report::count(count, "package"), report::size(report.size)))
-    })
+    }
 }
 
-fn script(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult {
+fn script(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
     let text = match &build.recipe().script {
         None => return Ok(()),
         Some(Script::Inline(text)) => text.clone(),
@@ -183,10 +212,9 @@ fn script(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> 
     };
     let epoch = epoch(build)?;
     make_tree(build, step, reporter, |out| {
-        let (mut tree, stores) = open_tree(build, plan, StepName::Base)?;
+        let (mut tree, stores) = start_tree(build)?;
         customise(build, &mut tree, &stores)?;
-        let image = tempfile::NamedTempFile::new_in(build.host.cache.work()).or_fail(Kind::Host)?;
-        write_tree(&tree, &stores, epoch, image.as_file())?;
+        let image = store_tree(build, &tree, &stores)?;
         let request = ScriptRequest { image: image.path().to_owned(), script: text, epoch };
         let report = workshop(build).run_script(&request, out, &show(StepName::Script, reporter));
         let report = report.map_err(|error| CommandError::new(Kind::User, error))?;
@@ -194,9 +222,9 @@ fn script(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> 
     })
 }
 
-fn make_initramfs(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult {
+fn make_initramfs(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
     reporter.step(step.name, || {
-        let (tree, stores) = open_tree(build, plan, StepName::Base)?;
+        let (tree, stores) = start_tree(build)?;
         let kernel = kernel::find(&tree).or_fail(Kind::User)?;
         let modules = initramfs::plan_modules(&tree, &stores, &kernel.version).or_fail(Kind::User)?;
         let source = InitramfsSource {
@@ -223,11 +251,11 @@ fn make_initramfs(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Repor
     })
 }
 
-fn make_release(build: &Build, plan: &BuildPlan, step: &Step, reporter: &Reporter) -> CommandResult {
+fn make_release(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
     reporter.step(step.name, || {
-        let (mut tree, stores) = system_tree(build, plan)?;
-        let key = plan.step(StepName::Initramfs).map(|step| step.key).unwrap_or(step.key);
-        let initramfs = fs::read(build.host.cache.result(&key, ResultKind::Initramfs)).or_fail(Kind::Host)?;
+        let (mut tree, stores) = system_tree(build)?;
+        let initramfs = build.host.cache.result(&build.keys().initramfs, ResultKind::Initramfs);
+        let initramfs = fs::read(initramfs).or_fail(Kind::Host)?;
         let request = release::Request {
             recipe: build.recipe(),
             id: build.id,
@@ -271,8 +299,7 @@ fn write_outputs(
             Some(step) => Some(open_release(build, step)?),
             None => None,
         };
-        let trees = build.recipe().outputs.iter().any(|output| output.source() == OutputSource::Tree);
-        let tree = if trees { Some(system_tree(build, plan)?) } else { None };
+        let tree = if build.inputs.outputs.tree { Some(system_tree(build)?) } else { None };
         let context = outputs::Context {
             recipe: build.recipe(),
             id: build.id,
@@ -397,18 +424,25 @@ fn make_tree(
 }
 
 /// The tree as packages, files and script left it.
-fn system_tree(build: &Build, plan: &BuildPlan) -> CommandResult<(Tree, OpenFile)> {
-    if plan.step(StepName::Script).is_some() {
-        return open_tree(build, plan, StepName::Script);
+fn system_tree(build: &Build) -> CommandResult<(Tree, OpenFile)> {
+    if let Some(key) = build.keys().script {
+        return open_tree(build, &key);
     }
-    let (mut tree, stores) = open_tree(build, plan, StepName::Base)?;
+    let (mut tree, stores) = start_tree(build)?;
     customise(build, &mut tree, &stores)?;
     Ok((tree, stores))
 }
 
-fn open_tree(build: &Build, plan: &BuildPlan, name: StepName) -> CommandResult<(Tree, OpenFile)> {
-    let key = plan.step(name).map(|step| step.key).ok_or("a step is not in its plan").or_fail(Kind::Bug)?;
-    let path = build.host.cache.result(&key, ResultKind::Tree);
+/// The tree with all packages: our own step's, or the one below when that has them all.
+fn start_tree(build: &Build) -> CommandResult<(Tree, OpenFile)> {
+    match (&build.below, build.inputs.packages) {
+        (Some(below), None) => system_tree(below),
+        (Some(_) | None, Some(_)) | (None, None) => open_tree(build, &build.keys().base),
+    }
+}
+
+fn open_tree(build: &Build, key: &Digest) -> CommandResult<(Tree, OpenFile)> {
+    let path = build.host.cache.result(key, ResultKind::Tree);
     let file = OpenFile::open(&path)
         .map_err(|source| CommandError::new(Kind::Host, crate::commands::FileError::new(&path, source)))?;
     let tree = Image::open(&file).and_then(|image| image.tree(0)).map_err(|error| {
@@ -422,6 +456,17 @@ fn customise(build: &Build, tree: &mut Tree, reader: &dyn ReadContent) -> Comman
     let sources = sources.map(|(path, bytes)| (path.clone(), Content::inline(bytes.as_slice()))).collect();
     let with = Customisation { recipe: build.recipe(), sources: &sources, reader, epoch: build.lock().epoch };
     customise::customise(tree, with).or_fail(Kind::User)
+}
+
+/// A tree for the sandbox, as an EROFS file that goes when it is dropped.
+fn store_tree(
+    build: &Build,
+    tree: &Tree,
+    content: &dyn ReadContent,
+) -> CommandResult<tempfile::NamedTempFile> {
+    let image = tempfile::NamedTempFile::new_in(build.host.cache.work()).or_fail(Kind::Host)?;
+    write_tree(tree, content, epoch(build)?, image.as_file())?;
+    Ok(image)
 }
 
 fn write_tree(tree: &Tree, content: &dyn ReadContent, epoch: i64, file: &fs::File) -> CommandResult {
