@@ -22,6 +22,8 @@ enum Command {
     Inspect(commands::inspect::Arguments),
     Run(commands::run::Arguments),
     Diff(commands::diff::Arguments),
+    Lint(commands::lint::Arguments),
+    Store(commands::store::Arguments),
     Schema(commands::schema::Arguments),
 }
 
@@ -48,6 +50,8 @@ fn run(command: Command) -> CommandResult {
         Command::Inspect(arguments) => commands::inspect::run(&arguments),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Diff(arguments) => commands::diff::run(&arguments),
+        Command::Lint(arguments) => commands::lint::run(&arguments),
+        Command::Store(arguments) => commands::store::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
     }
 }

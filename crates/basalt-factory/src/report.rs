@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    sync::Mutex,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -71,17 +71,29 @@ pub enum Audience {
 pub struct Reporter {
     audience: Audience,
     bar: Option<Mutex<ProgressBar>>,
+    journal: Mutex<Vec<Event>>,
 }
 
 impl Reporter {
     /// A reporter for this audience.
     pub fn new(audience: Audience) -> Self {
         let bar = audience == Audience::Text && io::stderr().is_terminal();
-        Self { audience, bar: bar.then(|| Mutex::new(ProgressBar::hidden())) }
+        Self { audience, bar: bar.then(|| Mutex::new(ProgressBar::hidden())), journal: Mutex::default() }
+    }
+
+    /// What became of each step so far: the events that a step was kept or finished.
+    pub fn journal(&self) -> Vec<Event> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Shows one event.
     pub fn report(&self, event: &Event) {
+        match event {
+            Event::Kept { .. } | Event::Finished { .. } => {
+                self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
+            }
+            Event::Started { .. } | Event::Progress { .. } | Event::Note { .. } => {}
+        }
         match self.audience {
             Audience::None => {}
             Audience::Json => {

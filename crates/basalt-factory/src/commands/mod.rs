@@ -4,10 +4,12 @@ pub mod build;
 pub mod diff;
 pub mod init;
 pub mod inspect;
+pub mod lint;
 pub mod lock;
 pub mod plan;
 pub mod run;
 pub mod schema;
+pub mod store;
 
 use std::{
     io::{self, Write as _},

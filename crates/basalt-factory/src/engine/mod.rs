@@ -1,6 +1,7 @@
 //! Resolves a recipe and executes a build plan.
 
 pub mod artifact;
+pub mod bill;
 pub mod build;
 pub mod cache;
 pub mod node;
@@ -9,4 +10,5 @@ pub mod outputs;
 pub mod project;
 pub mod release;
 pub mod resolve;
+pub mod store_care;
 pub mod stores;
