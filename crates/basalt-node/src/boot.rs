@@ -1,3 +1,5 @@
+use std::fmt;
+
 use basalt_image::layout::System;
 use basalt_types::{Digest, Guid};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,21 +15,63 @@ pub struct BootFacts {
     pub root_device: String,
     /// The partition that holds its hash tree.
     pub verity_device: String,
-    /// The disk of both.
-    pub disk: String,
+    /// The disk of both; none when they came with the initramfs.
+    pub disk: Option<String>,
     /// The id of the root partition.
     pub root_part_uuid: Guid,
     /// Which system it is by its label; none when the label is not ours.
-    pub slot: Option<System>,
+    pub slot: Option<BootSlot>,
     /// When the init program started, in microseconds since the kernel did (`CLOCK_BOOTTIME`).
     pub init_start_usec: u64,
     /// When it handed over.
     pub init_end_usec: u64,
 }
 
+/// Which system was booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BootSlot {
+    /// Slot A of the machine's disk.
+    A,
+    /// Slot B.
+    B,
+    /// The known-good release.
+    Recovery,
+    /// A live medium, or the network: everything that is written is in memory, and no disk belongs to it.
+    Live,
+}
+
 impl BootFacts {
     /// Where they are.
     pub const PATH: &'static str = "/run/basalt/boot.json";
+
+    /// Whether this is a live system, which no disk belongs to.
+    pub fn is_live(&self) -> bool {
+        self.slot == Some(BootSlot::Live)
+    }
+}
+
+impl BootSlot {
+    /// The system of the disk's layout; a live one is in none.
+    pub const fn system(self) -> Option<System> {
+        match self {
+            Self::A => Some(System::A),
+            Self::B => Some(System::B),
+            Self::Recovery => Some(System::Recovery),
+            Self::Live => None,
+        }
+    }
+}
+
+impl fmt::Display for BootSlot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::A => "a",
+            Self::B => "b",
+            Self::Recovery => "recovery",
+            Self::Live => "live",
+        })
+    }
 }
 
 /// A root hash is written as 64 hex digits, without the algorithm's name, as in `roothash=`.
@@ -52,7 +96,7 @@ mod tests {
             "rootPartUuid":"2d711642-b726-b044-01f2-7aa5ba4a3b8b","slot":"recovery","initStartUsec":1,"initEndUsec":2}}"#
         );
         let facts: BootFacts = serde_json::from_str(&json).unwrap();
-        assert_eq!(facts.slot, Some(System::Recovery));
+        assert_eq!(facts.slot.and_then(BootSlot::system), Some(System::Recovery));
         assert_eq!(
             serde_json::from_str::<BootFacts>(&serde_json::to_string(&facts).unwrap()).unwrap(),
             facts
@@ -60,5 +104,8 @@ mod tests {
         let unnamed = json.replace(r#""recovery""#, "null");
         assert_eq!(serde_json::from_str::<BootFacts>(&unnamed).unwrap().slot, None);
         assert!(serde_json::from_str::<BootFacts>(&json.replace(&hash, "00")).is_err());
+        let live = json.replace(r#""recovery""#, r#""live""#).replace(r#""/dev/vda""#, "null");
+        let facts: BootFacts = serde_json::from_str(&live).unwrap();
+        assert_eq!((facts.is_live(), facts.disk), (true, None));
     }
 }

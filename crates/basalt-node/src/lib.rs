@@ -1,16 +1,17 @@
 //! What a node decides: observed facts and the image's wishes to a plan, and facts to a status.
 //!
-//! `Observed → plan_provision → NodePlan` (or every refusal) · `SshFacts → plan_identity → NodePlan` ·
+//! `Observed → plan_provision → NodePlan` (or every refusal) · `BootFacts → plan_live → NodePlan` · `SshFacts → plan_identity → NodePlan` ·
 //! `Facts → Status → text or JSON`
 //!
 //! Invariants: slot A and the partitions that were booted from never change; a data partition with its final label is
 //! never formatted, whatever it holds; a plan that was cut anywhere is finished by planning again; a plan applied is
-//! followed by a plan without steps, which says why.
+//! followed by a plan without steps, which says why; a live system has no step that writes to a disk.
 //!
 //! Not here: anything that opens a file, starts a program or asks the clock (`basalt-agent`).
 
 mod boot;
 mod identity;
+mod live;
 mod machine_id;
 pub mod package;
 mod plan;
@@ -18,8 +19,9 @@ mod provision;
 mod signature;
 pub mod status;
 
-pub use boot::BootFacts;
+pub use boot::{BootFacts, BootSlot};
 pub use identity::{HostKey, SshFacts, plan_identity};
+pub use live::plan_live;
 pub use machine_id::{MachineId, MachineIdError};
 pub use plan::{NodePlan, Note, Place, Step};
 pub use provision::{

@@ -19,10 +19,14 @@ pub const AGENT: &str = "usr/bin/basalt-agent";
 
 const AFTER_TMPFILES: &str = include_str!("../units/after-tmpfiles.conf");
 
-const TEXTS: [(&str, &str); 7] = [
+const TEXTS: [(&str, &str); 8] = [
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
+    (
+        "usr/lib/systemd/system/systemd-growfs@var.service.d/10-basalt.conf",
+        include_str!("../units/growfs-of-disk.conf"),
+    ),
     ("usr/lib/systemd/system/systemd-networkd.service.d/10-basalt.conf", AFTER_TMPFILES),
     ("usr/lib/systemd/system/systemd-resolved.service.d/10-basalt.conf", AFTER_TMPFILES),
     ("usr/lib/systemd/system/var.mount", include_str!("../units/var.mount")),

@@ -129,6 +129,11 @@ pub enum Note {
         /// The ESP's number.
         number: u32,
     },
+    /// A live system: there is nothing to provision.
+    Live {
+        /// Where its root is.
+        root: String,
+    },
     /// No SSH server is installed, so no host key is made.
     NoSshServer,
     /// The host key is there.
@@ -264,6 +269,9 @@ impl fmt::Display for Note {
                     f,
                     "the ESP (partition {number}) can't be read: the machine gets a new id at the next boot"
                 )
+            }
+            Self::Live { root } => {
+                write!(f, "a live system, started from {root}: /var is in memory, and no disk is touched")
             }
             Self::NoSshServer => f.write_str("no SSH server is installed"),
             Self::HostKeyPresent { kind } => write!(f, "the SSH host key {kind} is there"),

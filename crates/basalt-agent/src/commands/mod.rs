@@ -34,7 +34,12 @@ pub(crate) fn status(json: bool) -> AgentResult<ExitCode> {
 }
 
 pub(crate) fn plan_provision() -> AgentResult<ExitCode> {
-    let (_disk, observed) = observe::provision(OpenFor::Reading)?;
+    let (image, boot) = observe::start()?;
+    if let Some(plan) = basalt_node::plan_live(&boot) {
+        report::print(plan.to_string().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (_disk, observed) = observe::provision(image, boot, OpenFor::Reading)?;
     let plan = basalt_node::plan_provision(&observed).map_err(|refusals| refused(&observed, &refusals))?;
     report::print(plan.to_string().as_bytes())?;
     Ok(ExitCode::SUCCESS)
@@ -42,7 +47,11 @@ pub(crate) fn plan_provision() -> AgentResult<ExitCode> {
 
 /// The disk's lock is held from before the first observation until after the last write, so the plan can't be stale.
 pub(crate) fn provision() -> AgentResult<ExitCode> {
-    let (disk, observed) = observe::provision(OpenFor::Writing)?;
+    let (image, boot) = observe::start()?;
+    if let Some(plan) = basalt_node::plan_live(&boot) {
+        return execute_plan(&plan, |step| Err(failed(ExecuteError::NotMine(step.to_string()))));
+    }
+    let (disk, observed) = observe::provision(image, boot, OpenFor::Writing)?;
     let plan = match basalt_node::plan_provision(&observed) {
         Ok(plan) => plan,
         Err(refusals) => {

@@ -11,12 +11,10 @@ use basalt_exec::{
     command::{Command, Program},
 };
 use basalt_formats::gpt::{EntriesPlace, Health};
-use basalt_image::layout::{
-    GrowthIds, ImageIds, ImageInfo, LayoutSpec, Role, System, plan_image, verity_ids,
-};
+use basalt_image::layout::{GrowthIds, ImageIds, ImageInfo, LayoutSpec, Role, plan_image, verity_ids};
 use basalt_node::{
-    BootFacts, Credential, DiskFacts, HostKey, KernelPartition, Link, NodePlan, Observed, Signature,
-    plan_provision,
+    BootFacts, BootSlot, Credential, DiskFacts, HostKey, KernelPartition, Link, NodePlan, Observed,
+    Signature, plan_provision,
 };
 use basalt_spec::FileSystem;
 use basalt_types::{Architecture, ByteSize, Digest, Guid};
@@ -147,9 +145,9 @@ fn observe(path: &std::path::Path, seed: u8, link: Link) -> Observed {
             root_hash: Digest::of(b"root"),
             root_device: "/dev/vda2".into(),
             verity_device: "/dev/vda3".into(),
-            disk: "/dev/vda".into(),
+            disk: Some("/dev/vda".into()),
             root_part_uuid: verity_ids(&Digest::of(b"root"))[0],
-            slot: Some(System::A),
+            slot: Some(BootSlot::A),
             init_start_usec: 0,
             init_end_usec: 0,
         },

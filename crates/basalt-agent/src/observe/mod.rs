@@ -38,6 +38,11 @@ fn read(path: &'static str) -> Result<String, Unread> {
     fs::read_to_string(path).map_err(|source| Unread { path, source })
 }
 
+/// The image that runs, and how this boot of it began.
+pub(crate) fn start() -> AgentResult<(ImageInfo, BootFacts)> {
+    Ok((image()?, boot()?))
+}
+
 fn image() -> AgentResult<ImageInfo> {
     let path = ImageInfo::PATH;
     let text = read(path)

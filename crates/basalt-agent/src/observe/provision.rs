@@ -5,15 +5,18 @@ use std::{
 };
 
 use basalt_exec::block::{self, Disk, PartitionNode};
-use basalt_formats::{ReadAt, fat, gpt::Table};
-use basalt_image::layout::{GrowthIds, Role};
+use basalt_formats::{
+    ReadAt, fat,
+    gpt::{Partition, Table},
+};
+use basalt_image::layout::{GrowthIds, ImageInfo, LIVE_ROOT, Role};
 use basalt_node::{
     BootFacts, Credential, DiskFacts, KernelPartition, Link, MachineId, Observed, Rival, Signature,
     partition_path,
 };
-use basalt_types::ByteSize;
+use basalt_types::{ByteSize, Guid};
 
-use super::{Window, boot, image, text_if_present};
+use super::{Window, text_if_present};
 use crate::{
     error::{AgentResult, Kind, OrFail as _},
     execute::{DATA_LINK, DiskMedium, MACHINE_ID_CREDENTIAL},
@@ -28,10 +31,15 @@ pub(crate) enum OpenFor {
     Writing,
 }
 
+/// A boot that says of no disk that it came from there, and is not live either.
+#[derive(Debug, thiserror::Error)]
+#[error("{} names no disk", BootFacts::PATH)]
+struct NoDisk;
+
 /// Everything that provisioning is planned from, and the disk that it was read from.
-pub(crate) fn provision(open: OpenFor) -> AgentResult<(Disk, Observed)> {
-    let (image, boot) = (image()?, boot()?);
-    let path = Path::new(&boot.disk);
+pub(crate) fn provision(image: ImageInfo, boot: BootFacts, open: OpenFor) -> AgentResult<(Disk, Observed)> {
+    let device = boot.disk.clone().ok_or(NoDisk).or_fail(Kind::Format)?;
+    let path = Path::new(&device);
     let disk = match open {
         OpenFor::Reading => Disk::open(path),
         OpenFor::Writing => Disk::open_locked(path),
@@ -41,13 +49,13 @@ pub(crate) fn provision(open: OpenFor) -> AgentResult<(Disk, Observed)> {
     let table = Table::parse(&medium, medium.0.sector_size()).or_fail(Kind::Host)?;
     let kernel = medium.0.partitions().or_fail(Kind::Host)?.into_iter().map(known).collect();
     let observed = Observed {
-        rivals: rivals(&boot, &table.table).or_fail(Kind::Host)?,
+        rivals: rivals(&device, boot.root_part_uuid, &table.table).or_fail(Kind::Host)?,
         data: data(&medium, &table.table).or_fail(Kind::Host)?,
         link: link(Path::new(DATA_LINK)).or_fail(Kind::Host)?,
-        credential: credential(&boot.disk, &table.table),
+        credential: credential(&device, &table.table),
         machine_id: machine_id().or_fail(Kind::Host)?,
         ids: GrowthIds::from_seed(seed().or_fail(Kind::Host)?).or_fail(Kind::Host)?,
-        disk: DiskFacts { device: boot.disk.clone(), table, kernel },
+        disk: DiskFacts { device, table, kernel },
         boot,
         image,
     };
@@ -59,18 +67,20 @@ fn known(node: PartitionNode) -> KernelPartition {
     KernelPartition { number, start, size: ByteSize::bytes(size) }
 }
 
-/// Disks that carry an id of the one that was booted from. A disk that can't be read or has no table carries none.
-fn rivals(boot: &BootFacts, table: &Table) -> Result<Vec<Rival>, block::BlockError> {
+/// Disks that carry an id of the one that was booted from. A disk that can't be read or has no table carries none. A
+/// live medium of the same release is no rival: it has the same root, and no data volume that could be mistaken.
+fn rivals(disk: &str, root: Guid, table: &Table) -> Result<Vec<Rival>, block::BlockError> {
     let mut rivals = Vec::new();
     for path in block::disks()? {
-        if path == Path::new(&boot.disk) {
+        if path == Path::new(disk) {
             continue;
         }
         let Ok(other) = Disk::open(&path).map(DiskMedium) else { continue };
         let Ok(other) = Table::parse(&other, other.0.sector_size()) else { continue };
-        let root = other.table.partitions.iter().map(|partition| partition.guid);
-        let ids = [other.table.disk_guid].into_iter().chain(root);
-        let same = ids.into_iter().find(|id| [table.disk_guid, boot.root_part_uuid].contains(id));
+        let mutable = |partition: &&Partition| partition.label.as_ref() != Some(&LIVE_ROOT);
+        let parts = other.table.partitions.iter().filter(mutable).map(|partition| partition.guid);
+        let ids = [other.table.disk_guid].into_iter().chain(parts);
+        let same = ids.into_iter().find(|id| [table.disk_guid, root].contains(id));
         rivals.extend(same.map(|id| Rival { device: path.display().to_string(), id }));
     }
     Ok(rivals)

@@ -65,26 +65,29 @@ fn verification(boot: &BootFacts) -> Fact<Verification> {
 /// What device-mapper says of a device that it does not have.
 const NO_SUCH_DEVICE: i32 = rustix::io::Errno::NXIO.raw_os_error();
 
-/// The names in `EFI/Linux`, read from the ESP's own device, so that a mounted ESP's latest state is seen.
+/// The names in `EFI/Linux` of the disk; a live system's entry is never counted, and on a CD it is out of reach. Read from the ESP's own device, so that a mounted ESP's latest state is seen.
 fn entries(boot: &BootFacts) -> Fact<Vec<EntryName>> {
-    let disk = match Disk::open(Path::new(&boot.disk)) {
+    let Some(device) = boot.disk.as_deref().filter(|_| !boot.is_live()) else {
+        return Fact::unknown(Unknown::Absent);
+    };
+    let disk = match Disk::open(Path::new(device)) {
         Ok(disk) => DiskMedium(disk),
         Err(error) if error.source.kind() == io::ErrorKind::PermissionDenied => {
             return Fact::unknown(Unknown::NeedsRoot);
         }
         Err(_) => return Fact::unknown(Unknown::Unreadable),
     };
-    match read_entries(boot, &disk) {
+    match read_entries(device, &disk) {
         Some(names) => Fact::Known(names),
         None => Fact::unknown(Unknown::Unreadable),
     }
 }
 
-fn read_entries(boot: &BootFacts, disk: &DiskMedium) -> Option<Vec<EntryName>> {
+fn read_entries(device: &str, disk: &DiskMedium) -> Option<Vec<EntryName>> {
     let Ok(parsed) = Table::parse(disk, disk.0.sector_size()) else { return None };
     let is_esp = |partition: &&_| Role::of_partition(partition).is_some_and(|(role, _)| role == Role::Esp);
     let number = parsed.table.partitions.iter().find(is_esp)?.number;
-    let Ok(esp) = Disk::open(Path::new(&partition_path(&boot.disk, number))) else { return None };
+    let Ok(esp) = Disk::open(Path::new(&partition_path(device, number))) else { return None };
     let esp = DiskMedium(esp);
     let Ok(listing) = fat::read(&esp, 0) else { return None };
     let names = listing.items().filter_map(|item| {

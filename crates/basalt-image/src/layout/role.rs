@@ -42,6 +42,11 @@ pub enum State {
 /// What a label starts with while the partition's content is unfinished (UAPI.2, discoverable partitions).
 pub const PARTIAL_PREFIX: &str = "PRT#";
 
+/// The label of the root on a live medium. It is no role of a disk's layout: nothing there ever changes.
+pub const LIVE_ROOT: PartLabel = PartLabel::constant("basalt-live");
+/// The label of its hash tree.
+pub const LIVE_VERITY: PartLabel = PartLabel::constant("basalt-live-verity");
+
 impl System {
     /// Every system, in the order on the disk.
     pub const ALL: [Self; 3] = [Self::A, Self::B, Self::Recovery];

@@ -1,11 +1,11 @@
 use basalt_formats::gpt::{self, Parsed, Table};
 use basalt_formats::{ReadAt, WriteAt, gpt::EntriesPlace};
-use basalt_image::layout::{GrowthIds, ImageIds, ImageInfo, LayoutSpec, System, plan_image, verity_ids};
+use basalt_image::layout::{GrowthIds, ImageIds, ImageInfo, LayoutSpec, plan_image, verity_ids};
 use basalt_types::{Architecture, Digest, Guid};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{BootFacts, MachineId};
+use crate::{BootFacts, BootSlot, MachineId};
 
 mod model;
 
@@ -72,9 +72,9 @@ fn observe(disk: &ModelDisk, seed: u8) -> Observed {
             root_hash: Digest::of(b"root"),
             root_device: "/dev/vda2".into(),
             verity_device: "/dev/vda3".into(),
-            disk: "/dev/vda".into(),
+            disk: Some("/dev/vda".into()),
             root_part_uuid: verity_ids(&Digest::of(b"root"))[0],
-            slot: Some(System::A),
+            slot: Some(BootSlot::A),
             init_start_usec: 0,
             init_end_usec: 0,
         },

@@ -14,11 +14,11 @@ pub use facts::{Data, Fact, Facts, LoaderTimes, SystemFacts, Unknown, Verificati
 use std::fmt;
 
 use basalt_formats::bootentry::{Assessment, EntryName};
-use basalt_image::layout::{ImageInfo, System};
+use basalt_image::layout::ImageInfo;
 use basalt_types::{Architecture, ByteSize, Digest, ImageName, ImageVersion};
 use serde::Serialize;
 
-use crate::{BootFacts, MachineId, boot::to_hex};
+use crate::{BootFacts, BootSlot, MachineId, boot::to_hex};
 
 /// A machine's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -78,7 +78,7 @@ pub struct Root {
     #[serde(serialize_with = "to_hex")]
     pub hash: Digest,
     /// Which system it is; none when the partition's label is not ours.
-    pub slot: Option<System>,
+    pub slot: Option<BootSlot>,
     /// The partition that holds it.
     pub device: String,
     /// The partition that holds the hash tree.

@@ -28,9 +28,9 @@ fn boot() -> BootFacts {
         root_hash: Digest::of(b"root"),
         root_device: "/dev/vda2".into(),
         verity_device: "/dev/vda3".into(),
-        disk: "/dev/vda".into(),
+        disk: Some("/dev/vda".into()),
         root_part_uuid: Guid::from_u128(1),
-        slot: Some(System::A),
+        slot: Some(BootSlot::A),
         init_start_usec: 1_310_000,
         init_end_usec: 1_720_000,
     }

@@ -1,7 +1,5 @@
 use std::fmt::{self, Display, Write as _};
 
-use basalt_image::layout::System;
-
 use super::{BootEntry, Data, Fact, Health, Root, Start, Status, SystemFacts, Tried, Unknown, Verification};
 
 impl Status {
@@ -90,13 +88,11 @@ impl Display for Verification {
 
 impl Display for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slot = match self.slot {
-            Some(System::A) => "a",
-            Some(System::B) => "b",
-            Some(System::Recovery) => "recovery",
-            None => "none of ours",
-        };
-        write!(f, "{slot} on {}, hash tree on {}", self.device, self.hash_tree)
+        match self.slot {
+            Some(slot) => write!(f, "{slot}")?,
+            None => f.write_str("none of ours")?,
+        }
+        write!(f, " on {}, hash tree on {}", self.device, self.hash_tree)
     }
 }
 
