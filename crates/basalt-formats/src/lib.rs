@@ -8,14 +8,17 @@
 //! Not here: opening a file, a clock, randomness, the environment. Each GUID, time and salt is an input.
 
 pub mod bootentry;
+pub mod chunks;
 pub mod cmdline;
 pub mod cpio;
 pub mod erofs;
 pub mod fat;
+pub mod gce;
 pub mod gpt;
 pub mod modules;
 pub mod pe;
 pub mod qcow2;
+pub mod tar;
 pub mod tree;
 pub mod uki;
 pub mod verity;
