@@ -6,6 +6,7 @@ mod dist;
 mod error;
 mod paths;
 mod peers;
+mod python;
 mod report;
 mod setup;
 mod soak;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The Debian packages, and what each is for.
-const PACKAGES: [(&str, &str); 23] = [
+const PACKAGES: [(&str, &str); 25] = [
     ("ca-certificates", "mirrors over HTTPS"),
     ("cpio", "reads our initramfs"),
     ("cryptsetup-bin", "veritysetup judges our verity trees"),
@@ -27,12 +27,14 @@ const PACKAGES: [(&str, &str); 23] = [
     ("mmdebstrap", "the tree that ours is compared with"),
     ("mtools", "reads our ESP"),
     ("ovmf", "UEFI firmware"),
+    ("python3-venv", "validators of bills of materials"),
     ("qemu-system-x86", "boots what we build"),
     ("qemu-utils", "disk overlays"),
     ("sbsigntool", "reads our UKI"),
     ("skopeo", "judges our OCI images"),
     ("swtpm", "a TPM for machines"),
     ("uidmap", "builds by ordinary users"),
+    ("xorriso", "reads our ISO images"),
 ];
 
 /// What to do.

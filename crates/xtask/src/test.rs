@@ -8,7 +8,7 @@ use std::{path::PathBuf, thread};
 use crate::{
     demo,
     error::{Done, TaskError},
-    paths, peers,
+    paths, peers, python,
     report::Stages,
     setup, tidy, tool,
 };
@@ -36,8 +36,10 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let tree = stages.run("wait for the trixie tree", || {
         tree.join().map_err(|_panic| TaskError::Broken("making the trixie tree panicked".to_owned()))?
     })?;
+    let python = stages.run("make the Python environment", python::tree)?;
     let environment = [
         ("BASALT_TRIXIE_TREE", tree),
+        ("BASALT_PYTHON_TREE", python),
         ("BASALT_DIST", dist.clone()),
         ("BASALT_NODE_DIR", dist.join("lib/basalt")),
         ("BASALT_TEST_IMAGE", image),

@@ -74,6 +74,7 @@ impl Database {
             let Some(status) = text(tree, content, &format!("{place}/status"))? else { continue };
             let mut database = Self { packages: packages(&status), owners: HashMap::new() };
             database.read_lists(tree, content, place)?;
+            database.own_control_files(tree, place);
             return Ok(database);
         }
         Ok(Self::default())
@@ -126,6 +127,22 @@ impl Database {
             }
         }
         Ok(())
+    }
+
+    /// No list names the files that dpkg keeps about a package; they are the package's all the same.
+    fn own_control_files(&mut self, tree: &Tree, place: &str) {
+        let Some(info) = directory(tree, &format!("{place}/info")) else { return };
+        let Kind::Directory(entries) = &tree.node(info).kind else { return };
+        let places: HashMap<&str, usize> =
+            self.packages.iter().enumerate().map(|(index, package)| (package.name.as_str(), index)).collect();
+        for name in entries.keys() {
+            let text = String::from_utf8_lossy(name);
+            let Some((key, _)) = text.rsplit_once('.') else { continue };
+            let package = key.split_once(':').map_or(key, |(package, _)| package);
+            if let Some(index) = places.get(package) {
+                self.owners.insert((info, name.clone()), *index);
+            }
+        }
     }
 }
 

@@ -135,15 +135,15 @@ fn packages_are_those_that_dpkg_calls_installed_with_the_locks_digests() {
                 "pkg:deb/debian/libx@1:2.0%2Bb1?arch=amd64&distro=debian-13",
                 Some(Digest::of(b"libx")),
                 vec![],
-                7
+                28
             ),
             // The lock has another version: its digest is not this package's.
-            ("pkg:deb/local/server@9?arch=amd64&distro=debian-13", None, vec![], 17),
+            ("pkg:deb/local/server@9?arch=amd64&distro=debian-13", None, vec![], 31),
             (
                 "pkg:deb/local/tool@3.0~rc1?arch=all&distro=debian-13",
                 Some(Digest::of(b"tool")),
                 vec![0, 1],
-                17
+                43
             ),
         ]
     );
@@ -161,6 +161,8 @@ fn a_file_is_its_packages_through_links_and_diversions_or_nobodys() {
     assert_eq!(owner("/usr/bin/tool"), Some("server"));
     assert_eq!(owner("/usr/bin/tool.distrib"), Some("tool"));
     assert_eq!(owner("/etc/made-by-nobody"), None);
+    assert_eq!(owner("/usr/lib/sysimage/dpkg/info/libx:amd64.list"), Some("libx"));
+    assert_eq!(owner("/usr/lib/sysimage/dpkg/status"), None);
     let sha1 = inventory.files.iter().find(|file| file.path == "/etc/made-by-nobody").unwrap().digest.sha1;
     assert_eq!(super::files::hex(&sha1), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
 }
