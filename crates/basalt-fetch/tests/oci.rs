@@ -246,10 +246,10 @@ fn a_damaged_layout_is_named() {
     let image = oci::resolve(world.context(), &Access::default(), &reference, &LINUX).unwrap();
     let layer = folder.join("blobs/sha256").join(image.manifest.layers[0].digest.hex());
     let bytes = fs::read(&layer).unwrap();
-    let problem = || match oci::fetch_image(world.context(), &Access::default(), &image, &LINUX).unwrap_err()
-    {
-        OciError::Local { problem, .. } => problem,
-        other => panic!("{other}"),
+    let problem = || {
+        let refused = oci::fetch_image(world.context(), &Access::default(), &image, &LINUX).unwrap_err();
+        let OciError::Local { problem, .. } = refused else { panic!("{refused}") };
+        problem
     };
     fs::write(&layer, &bytes[1..]).unwrap();
     assert!(matches!(problem(), LocalProblem::Size { .. }));

@@ -2,11 +2,13 @@
 
 pub mod customise;
 pub mod difference;
+pub mod distribution;
 pub mod finalise;
 pub mod initramfs;
 pub mod kernel;
 pub mod layout;
 pub mod lint;
+pub mod oci;
 pub mod plan;
 pub mod sbom;
 mod units;

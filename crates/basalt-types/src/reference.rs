@@ -11,7 +11,7 @@
 //! docker.io, there a name without a slash is below `library/`, and where neither tag nor digest is said, the tag is
 //! `latest`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use crate::Digest;
 
@@ -114,6 +114,22 @@ impl RegistryRef {
     #[must_use]
     pub fn with(&self, wanted: Wanted) -> Self {
         Self { wanted, ..self.clone() }
+    }
+}
+
+impl ImageRef {
+    /// The same image, a relative path of it seen from `folder`.
+    #[must_use]
+    pub fn seen_from(&self, folder: &Path) -> Self {
+        let seen = |local: &LocalRef| LocalRef {
+            path: folder.join(&local.path).to_string_lossy().into_owned(),
+            name: local.name.clone(),
+        };
+        match self {
+            Self::Registry(reference) => Self::Registry(reference.clone()),
+            Self::Layout(local) => Self::Layout(seen(local)),
+            Self::Archive(local) => Self::Archive(seen(local)),
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub use credentials::{Credentials, Variables};
 pub use document::{Descriptor, ImageConfig, Index, Manifest, Platform, RootFs, media};
 pub use error::{LocalProblem, OciError};
 pub use layout::{Layout, LayoutWriter};
-pub use pull::{Fetched, Image, fetch_blobs, fetch_image, resolve};
+pub use pull::{Fetched, Image, fetch_blobs, fetch_config, fetch_image, resolve};
 pub use push::{Pushed, push};
 pub use source::{Blob, BlobSource};
 

@@ -71,37 +71,48 @@ pub fn resolve(
     Err(OciError::Answer { reference: shown, problem: "its indices hold one another".to_owned() })
 }
 
-/// Fetches an image's configuration and layers. An artifact that is no image is refused before anything is fetched.
+/// Fetches an image's configuration. An artifact that is no image is refused before anything is fetched.
 ///
 /// # Errors
-/// When it is no image for `platform`, or a file can't be had.
-pub fn fetch_image(
+/// When it is no image for `platform`, or the configuration can't be had.
+pub fn fetch_config(
     context: Context<'_>,
     access: &Access,
     image: &Image,
     platform: &Platform,
-) -> Result<Fetched, OciError> {
+) -> Result<ImageConfig, OciError> {
     let shown = image.reference.to_string();
     check_image(&image.manifest, &shown)?;
-    let mut wanted = vec![image.manifest.config.clone()];
-    wanted.extend(image.manifest.layers.iter().cloned());
-    let mut files = fetch_blobs(context, access, &image.reference, &wanted)?;
-    let config = read_config(&files.remove(0), &shown)?;
+    let wanted = std::slice::from_ref(&image.manifest.config);
+    let files = fetch_blobs(context, access, &image.reference, wanted)?;
+    let config = read_config(&files, &shown)?;
     let offered =
         Platform { architecture: config.architecture.clone(), os: config.os.clone(), variant: None };
     if !(Platform { variant: None, ..platform.clone() }).accepts(&offered) {
         let (wanted, offered) = (platform.to_string(), offered.to_string());
         return Err(OciError::Platform { reference: shown, wanted, offered });
     }
-    if config.rootfs.diff_ids.len() != files.len() {
-        let problem = format!(
-            "its configuration names {} layers and its manifest {}",
-            config.rootfs.diff_ids.len(),
-            files.len()
-        );
+    let (named, there) = (config.rootfs.diff_ids.len(), image.manifest.layers.len());
+    if named != there {
+        let problem = format!("its configuration names {named} layers and its manifest {there}");
         return Err(OciError::Answer { reference: shown, problem });
     }
-    Ok(Fetched { config, layers: files })
+    Ok(config)
+}
+
+/// Fetches an image's configuration and layers.
+///
+/// # Errors
+/// As [`fetch_config`], or when a layer can't be had.
+pub fn fetch_image(
+    context: Context<'_>,
+    access: &Access,
+    image: &Image,
+    platform: &Platform,
+) -> Result<Fetched, OciError> {
+    let config = fetch_config(context, access, image, platform)?;
+    let layers = fetch_blobs(context, access, &image.reference, &image.manifest.layers)?;
+    Ok(Fetched { config, layers })
 }
 
 /// Fetches blobs of the image that `reference` names, and returns their paths in this order.
@@ -149,10 +160,10 @@ fn choose(index: &Index, platform: &Platform, shown: &str) -> Result<Descriptor,
     if let Some(found) = entries.iter().copied().find(|entry| fits(entry)) {
         return Ok(found.clone());
     }
-    if let [only] = entries[..] {
-        if only.platform.is_none() {
-            return Ok(only.clone());
-        }
+    if let [only] = entries[..]
+        && only.platform.is_none()
+    {
+        return Ok(only.clone());
     }
     let mut offered: Vec<String> =
         entries.iter().filter_map(|entry| Some(entry.platform.as_ref()?.to_string())).collect();
@@ -187,12 +198,12 @@ fn check_image(manifest: &Manifest, shown: &str) -> Result<(), OciError> {
     }
 }
 
-fn read_config(path: &std::path::Path, shown: &str) -> Result<ImageConfig, OciError> {
-    let bytes = std::fs::read(path).map_err(|source| OciError::File {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+fn read_config(files: &[PathBuf], shown: &str) -> Result<ImageConfig, OciError> {
+    let mut bytes = Vec::new();
+    for path in files {
+        bytes = std::fs::read(path)
+            .map_err(|source| OciError::File { action: "read", path: path.clone(), source })?;
+    }
     parse(&bytes, "the configuration", shown)
 }
 

@@ -45,11 +45,11 @@ pub fn push(
     let shown = target.to_string();
     let session = Session::open(context.client, access, target, Purpose::Push)?;
     let wanted = target.wanted().reference();
-    if let Ok(expected) = wanted.parse::<Digest>() {
-        if expected != root.digest {
-            let (what, found) = ("the manifest", root.digest);
-            return Err(OciError::Digest { what, reference: shown, expected, found });
-        }
+    if let Ok(expected) = wanted.parse::<Digest>()
+        && expected != root.digest
+    {
+        let (what, found) = ("the manifest", root.digest);
+        return Err(OciError::Digest { what, reference: shown, expected, found });
     }
     let items = closure(source, root, &shown)?;
     let (blobs, documents): (Vec<&Item>, Vec<&Item>) =

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     http::{Answer, Ask, AskBody, Client, Expected, Header, HttpError, Method},
-    store::Store,
+    store::{Store, StoreError},
 };
 
 /// The largest manifest or index: registries are to take at least so much (distribution specification, "Pushing
@@ -184,13 +184,15 @@ impl<'c> Session<'c> {
             }
             other => other,
         };
-        fetched.map_err(|error| match error {
-            HttpError::Status { status, .. } => self.refusal(status),
-            HttpError::Mismatch {
-                source: crate::store::StoreError::Mismatch { expected, found, .. },
-                ..
-            } => OciError::Digest { what: "a blob", reference: self.shown.clone(), expected, found },
-            error => self.failure(error),
+        fetched.map_err(|error| {
+            if let HttpError::Status { status, .. } = error {
+                return self.refusal(status);
+            }
+            if let HttpError::Mismatch { source: StoreError::Mismatch { expected, found, .. }, .. } = error {
+                let reference = self.shown.clone();
+                return OciError::Digest { what: "a blob", reference, expected, found };
+            }
+            self.failure(error)
         })
     }
 

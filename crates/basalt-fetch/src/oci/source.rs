@@ -239,10 +239,8 @@ fn copy(
 }
 
 fn named_digest(error: OciError, shown: &str) -> OciError {
-    match error {
-        OciError::Store(StoreError::Mismatch { expected, found, .. }) => {
-            OciError::Digest { what: "a blob", reference: shown.to_owned(), expected, found }
-        }
-        other => other,
+    if let OciError::Store(StoreError::Mismatch { expected, found, .. }) = error {
+        return OciError::Digest { what: "a blob", reference: shown.to_owned(), expected, found };
     }
+    error
 }

@@ -59,7 +59,7 @@ pub(crate) fn ok(finished: &Finished) -> Vec<u8> {
 pub(crate) fn registry_ref(text: &str) -> RegistryRef {
     match text.parse().unwrap() {
         ImageRef::Registry(found) => found,
-        other => panic!("{other}"),
+        ImageRef::Layout(local) | ImageRef::Archive(local) => panic!("{local}"),
     }
 }
 
@@ -157,11 +157,8 @@ fn read_head(stream: &TcpStream) -> (String, String) {
     let line = lines.next().unwrap_or_default();
     let mut authorization = String::new();
     for header in lines.take_while(|line| !line.is_empty()) {
-        if let Some((name, value)) = header.split_once(": ") {
-            if name.eq_ignore_ascii_case("authorization") {
-                authorization = value.to_owned();
-            }
-        }
+        let found = header.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+        authorization = found.map_or(authorization, |(_, value)| value.to_owned());
     }
     (line, authorization)
 }

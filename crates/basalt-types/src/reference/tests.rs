@@ -37,6 +37,14 @@ fn a_registry_is_asked_at_its_api() {
 }
 
 #[test]
+fn a_relative_path_is_seen_from_a_folder() {
+    let seen = |text: &str| text.parse::<ImageRef>().unwrap().seen_from("/recipes".as_ref()).to_string();
+    assert_eq!(seen("oci:base:1"), "oci:/recipes/base:1");
+    assert_eq!(seen("oci-archive:/base.tar"), "oci-archive:/base.tar");
+    assert_eq!(seen("edge"), "docker.io/library/edge:latest");
+}
+
+#[test]
 fn what_names_no_image_is_refused() {
     let refused = [
         "",
