@@ -15,6 +15,7 @@ pub mod erofs;
 pub mod fat;
 pub mod gce;
 pub mod gpt;
+pub mod iso9660;
 pub mod modules;
 pub mod pe;
 pub mod qcow2;

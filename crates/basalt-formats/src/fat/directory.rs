@@ -104,7 +104,7 @@ impl DosTime {
 }
 
 /// Year, month and day of a day since 1970, in the Gregorian calendar; for days that are not negative.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     // Years that start in March have their leap day at the end: count from 0000-03-01 in eras of 400 years.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

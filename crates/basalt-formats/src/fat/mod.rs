@@ -23,6 +23,7 @@ use std::{collections::BTreeMap, fmt, io, str::FromStr, sync::Arc};
 
 use basalt_types::ByteSize;
 
+pub(crate) use directory::civil;
 pub use read::{Item, Listing, ReadError, read};
 
 /// A FAT32 volume that is to be written.
