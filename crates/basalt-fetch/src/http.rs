@@ -208,7 +208,14 @@ impl Client {
         }
         progress(partial.length());
         if partial.length() < expected.size {
-            self.persist(url, || self.extend(expected, headers, &mut partial, progress))?;
+            let mut longest = partial.length();
+            self.persist(url, || {
+                let tried = self.extend(expected, headers, &mut partial, progress)?;
+                // What a restart repeats is nothing new: a server whose file is too short would be asked for ever.
+                let added = partial.length().saturating_sub(longest);
+                longest = longest.max(partial.length());
+                Ok((tried, added))
+            })?;
         }
         partial.finish(expected.digest, expected.size).map_err(|error| match error {
             StoreError::Mismatch { .. } => HttpError::Mismatch { url: url.clone(), source: error },
@@ -216,16 +223,15 @@ impl Client {
         })
     }
 
-    /// One try to add to a partial file, and the number of bytes that it added.
+    /// One try to add to a partial file.
     fn extend(
         &self,
         expected: &Expected,
         headers: &[Header],
         partial: &mut Partial<'_>,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(Try, u64), HttpError> {
-        let before = partial.length();
-        let tried = self.attempt(&expected.url, headers, before, &mut |offset, chunk| {
+    ) -> Result<Try, HttpError> {
+        let tried = self.attempt(&expected.url, headers, partial.length(), &mut |offset, chunk| {
             // The server ignored the wish to continue, or has less than what is here.
             if offset == Some(0) && partial.length() > 0 {
                 partial.restart()?;
@@ -238,14 +244,12 @@ impl Client {
             }
             Ok(())
         })?;
-        let added = partial.length().saturating_sub(before);
-        match &tried {
+        Ok(match tried {
             Try::Done if partial.length() < expected.size => {
-                let problem = format!("it ended after {} of {} bytes", partial.length(), expected.size);
-                Ok((Try::Again(problem), added))
+                Try::Again(format!("it ended after {} of {} bytes", partial.length(), expected.size))
             }
-            Try::Done | Try::Again(_) => Ok((tried, added)),
-        }
+            Try::Done | Try::Again(_) => tried,
+        })
     }
 
     /// Repeats a try. One that brought something new doesn't count against the patience.

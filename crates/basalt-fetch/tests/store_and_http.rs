@@ -98,6 +98,17 @@ fn a_server_that_can_not_continue_starts_over() {
 }
 
 #[test]
+fn a_file_that_is_too_short_on_the_server_is_given_up() {
+    let (root, bytes) = (tempfile::tempdir().unwrap(), big());
+    let server = Server::start();
+    server.put("big", &bytes[..1000]);
+    let store = Store::open(root.path()).unwrap();
+    let error = client(Arc::default()).download(&expected(&server, &bytes), &store, &|_| ()).unwrap_err();
+    assert!(told(&error).contains("(tried 4 times): "), "{}", told(&error));
+    assert_eq!(server.requests(), ["/big", "/big bytes=1000-", "/big", "/big bytes=1000-"]);
+}
+
+#[test]
 fn an_interrupted_download_is_continued_by_the_next_run() {
     let (root, bytes) = (tempfile::tempdir().unwrap(), big());
     let server = Server::start();
