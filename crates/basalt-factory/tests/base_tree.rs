@@ -26,7 +26,7 @@ use std::{
 use basalt_exec::command::Command;
 use basalt_factory::base::{self, BaseError, BaseRequest, Failure, ScriptRequest, Workshop};
 use basalt_testkit::require_tool;
-use base_support::{EPOCH, essential, make_package, request};
+use base_support::{EPOCH, as_ordinary_user, essential, make_package, request};
 
 /// First argument of a copy of this program that shall only build: then the folder of packages, work, result.
 const BUILD: &str = "build-only";
@@ -136,20 +136,8 @@ fn an_ordinary_user_makes_the_same_bytes() {
     fs::copy("/proc/self/exe", place("program")).unwrap();
     let home = place("home");
     fs::create_dir(&home).unwrap();
-    std::os::unix::fs::chown(&home, Some(4242), Some(4242)).unwrap();
-    fs::write(place("passwd"), "root:x:0:0::/root:/bin/sh\nbasalt-test:x:4242:4242::/:/bin/sh\n").unwrap();
-    fs::write(place("subid"), "basalt-test:500000:65536\n").unwrap();
-    // The host's own files stay as they are: the user exists in this mount namespace only.
-    let script = "set -e; cd \"$1\"; mount --bind passwd /etc/passwd; mount --bind subid /etc/subuid; \
-        mount --bind subid /etc/subgid; \
-        exec setpriv --reuid=4242 --regid=4242 --clear-groups \"$1/program\" build-only \"$1/debs\" home/work home/out";
-    require_tool("newuidmap", "uidmap");
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        assert!(Path::new(file).exists(), "{file} is missing: apt-get install passwd");
-    }
-    Command::new(&require_tool("unshare", "util-linux"))
-        .args(["--mount", "sh", "-c", script, "sh"])
-        .arg(scratch.path())
+    as_ordinary_user(scratch.path(), &home)
+        .args(["./program", BUILD, "debs", "home/work", "home/out"])
         .run()
         .unwrap();
     let theirs = fs::read(home.join("out")).unwrap();

@@ -100,6 +100,24 @@ pub(crate) fn make_package(
     package(&path)
 }
 
+/// Plans a run as somebody who is nobody on this host and has subordinate ids, with `home` made theirs. The working
+/// directory is `place`; the host's own files stay as they are: the user exists in one mount namespace only. Needs root.
+pub(crate) fn as_ordinary_user(place: &Path, home: &Path) -> Command {
+    const SCRIPT: &str = "set -e; cd \"$1\"; shift; mount --bind passwd /etc/passwd; mount --bind subid /etc/subuid; \
+        mount --bind subid /etc/subgid; exec setpriv --reuid=4242 --regid=4242 --clear-groups \"$@\"";
+    require_tool("newuidmap", "uidmap");
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        assert!(Path::new(file).exists(), "{file} is missing: apt-get install passwd");
+    }
+    fs::write(place.join("passwd"), "root:x:0:0::/root:/bin/sh\nbasalt-test:x:4242:4242::/:/bin/sh\n")
+        .unwrap();
+    fs::write(place.join("subid"), "basalt-test:500000:65536\n").unwrap();
+    Command::new(&require_tool("chown", "coreutils")).args(["-R", "4242:4242"]).arg(home).run().unwrap();
+    Command::new(&require_tool("unshare", "util-linux"))
+        .args(["--mount", "sh", "-c", SCRIPT, "sh"])
+        .arg(place)
+}
+
 fn tar(files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut made = BTreeSet::new();

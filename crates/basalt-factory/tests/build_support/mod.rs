@@ -1,0 +1,148 @@
+//! Copies of the example recipe to build by the `basalt` program, and what its ends look like.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+/// A folder with a copy of the example and the lock that the shared test image was built from.
+pub(crate) struct Project {
+    pub(crate) folder: TempDir,
+    cache: Option<PathBuf>,
+}
+
+impl Project {
+    pub(crate) fn of_example() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/edge");
+        copy(&example.join("."), folder.path(), &["-r"]);
+        Self { folder, cache: None }
+    }
+
+    pub(crate) fn with(edit: impl Fn(&str) -> String) -> Self {
+        let project = Self::of_example();
+        project.edit(edit);
+        project
+    }
+
+    /// The example with a cache of its own that begins with everything in the shared one, linked: a file of it is
+    /// damaged by putting another in its place.
+    pub(crate) fn with_own_cache() -> Self {
+        let mut project = Self::of_example();
+        // Beside the shared one: links do not leave a file system.
+        let place = shared_cache();
+        let name = format!("{}-of-a-test-{}", place.file_name().unwrap().display(), std::process::id());
+        let cache = place.with_file_name(name);
+        fs::create_dir(&cache).unwrap();
+        for part in ["store", "steps"] {
+            copy(&place.join(part), &cache, &["-rl"]);
+        }
+        project.cache = Some(cache);
+        project
+    }
+
+    pub(crate) fn edit(&self, edit: impl Fn(&str) -> String) {
+        let text = fs::read_to_string(self.recipe()).unwrap();
+        let edited = edit(&text);
+        assert_ne!(text, edited, "the example has changed: the edit finds nothing");
+        fs::write(self.recipe(), edited).unwrap();
+    }
+
+    pub(crate) fn recipe(&self) -> PathBuf {
+        self.folder.path().join("recipe.yaml")
+    }
+
+    pub(crate) fn out(&self) -> PathBuf {
+        self.folder.path().join("out")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.cache.clone().unwrap_or_else(shared_cache)
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_basalt"));
+        command.args(arguments).arg(self.recipe()).env("BASALT_CACHE", self.cache());
+        if arguments[0] == "build" {
+            command.arg("-o").arg(self.out());
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn left_in_out(&self) -> Vec<String> {
+        match fs::read_dir(self.out()) {
+            Ok(entries) => {
+                entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The digest that the lock has for a package.
+    pub(crate) fn locked_digest(&self, package: &str) -> String {
+        let lock = fs::read_to_string(self.folder.path().join("recipe.lock")).unwrap();
+        let at = lock.find(&format!("\"name\": \"{package}\"")).unwrap();
+        lock[at..].split("sha256:").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    }
+
+    /// Where the store keeps the file of this digest.
+    pub(crate) fn stored(&self, digest: &str) -> PathBuf {
+        self.cache().join("store/sha256").join(&digest[..2]).join(digest)
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if let Some(cache) = &self.cache {
+            drop(fs::remove_dir_all(cache));
+        }
+    }
+}
+
+/// The cache that `cargo xtask test` keeps.
+pub(crate) fn shared_cache() -> PathBuf {
+    PathBuf::from(std::env::var_os("BASALT_CACHE").expect("run this test through `cargo xtask test`"))
+}
+
+/// `cp` with these options.
+pub(crate) fn copy(from: &Path, to: &Path, options: &[&str]) {
+    let status = Command::new("cp").args(options).arg(from).arg(to).status();
+    assert!(status.unwrap().success(), "can't copy {}", from.display());
+}
+
+/// Writes a file anew under its name, so that links to the old one stay whole.
+pub(crate) fn replace(path: &Path, change: impl Fn(&mut Vec<u8>)) {
+    let mut bytes = fs::read(path).unwrap();
+    change(&mut bytes);
+    fs::remove_file(path).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+#[track_caller]
+pub(crate) fn assert_fails(output: &Output, code: i32, words: &[&str]) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    for word in words {
+        assert!(text.contains(word), "`{word}` is not in:\n{text}");
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_works(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[track_caller]
+pub(crate) fn assert_same(one: &Path, other: &Path) {
+    let compared = Command::new("cmp").arg(one).arg(other).output().unwrap();
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stdout));
+}
