@@ -63,6 +63,16 @@ pub(crate) fn sources(mirror: &CachingMirror) -> Vec<String> {
     SUITES.map(|(suite, archive)| format!("deb {} {suite} main", mirror.url(archive))).into()
 }
 
+/// The same with the keyring's path in the trixie tree, as deb822 sources.
+pub(crate) fn signed_sources(mirror: &CachingMirror) -> String {
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let source = |(suite, archive): &(&str, &str)| {
+        let uri = mirror.url(archive);
+        format!("Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\nSigned-By: {keyring}\n\n")
+    };
+    SUITES.iter().map(source).collect()
+}
+
 /// The tree with the tools: the one that `BASALT_TRIXIE_TREE` names, or ours, made when it is missing or made of another
 /// list of packages.
 pub(crate) fn tree() -> Done<PathBuf> {

@@ -28,6 +28,7 @@ use crate::{
     setup, tool,
 };
 use contenders::{Job, Row};
+pub(crate) use facts::commit;
 use measure::Sample;
 
 /// What to measure.

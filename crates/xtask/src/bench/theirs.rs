@@ -23,13 +23,13 @@ pub(super) fn mkosi(bench: &Bench, row: Row) -> Job {
         mirror = bench.mirror.url("debian"),
         here = folder.display(),
     );
-    let sources = peers::sources(&bench.mirror).join("\n") + "\n";
     let nothing = String::new();
     let write = vec![
         (folder.join("mkosi.conf"), configuration),
-        (folder.join("mkosi.sandbox/etc/apt/sources.list"), sources),
-        // Its presence keeps mkosi from writing its own.
-        (folder.join("mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources"), nothing.clone()),
+        (
+            folder.join("mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources"),
+            peers::signed_sources(&bench.mirror),
+        ),
         (folder.join("mkosi.extra/usr/share/bench/changed"), "@UNIQUE@\n".to_owned()),
         (folder.join("out/.keep"), nothing.clone()),
         (folder.join("packages/.keep"), nothing.clone()),
