@@ -1,0 +1,97 @@
+//! `cargo xtask soak`: what holds once must hold always. Dangerous or random things, many times; each soak adds a dated
+//! line with its commit, its command and its counts to `docs/results`.
+
+mod boots;
+mod builds;
+mod chance;
+mod properties;
+
+use basalt_exec::command::{Command, Program};
+use std::{fs::OpenOptions, io::Write as _, path::PathBuf};
+
+use crate::{
+    bench,
+    error::{Done, TaskError},
+    paths,
+    report::say,
+};
+
+/// What to repeat.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Arguments {
+    /// Cut the power at a random moment of the first boot, boot again, expect a healthy machine
+    Boots {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        count: u32,
+        /// The folder with the image
+        #[arg(long, default_value = "out")]
+        image: PathBuf,
+        /// The longest time before the cut, in seconds; the default is the time that an uncut first boot takes
+        #[arg(long)]
+        window: Option<u64>,
+    },
+    /// Build the example again and again, each time elsewhere with another umask and language, and expect the same bytes
+    Builds {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        count: u32,
+        /// The folder with our programs, instead of building them (`bin/basalt`, `lib/basalt`)
+        #[arg(long)]
+        dist: Option<PathBuf>,
+    },
+    /// Kill a build (SIGKILL) at a random moment, build again, expect the same bytes and nothing left
+    Kills {
+        /// How often
+        #[arg(long, default_value_t = 20)]
+        count: u32,
+        /// The folder with our programs, instead of building them (`bin/basalt`, `lib/basalt`)
+        #[arg(long)]
+        dist: Option<PathBuf>,
+    },
+    /// Run the property tests of the pure crates with new random cases
+    Properties {
+        /// How often
+        #[arg(long, default_value_t = 10)]
+        count: u32,
+        /// Cases of each property that does not set its own number
+        #[arg(long, default_value_t = 4096)]
+        cases: u32,
+    },
+}
+
+/// Runs the task.
+pub(crate) fn run(arguments: &Arguments) -> Done {
+    let (command, result) = match arguments {
+        Arguments::Boots { count, image, window } => {
+            (format!("boots --count {count}"), boots::run(*count, image, *window)?)
+        }
+        Arguments::Builds { count, dist } => {
+            (format!("builds --count {count}"), builds::repeat(*count, dist.clone())?)
+        }
+        Arguments::Kills { count, dist } => {
+            (format!("kills --count {count}"), builds::kill(*count, dist.clone())?)
+        }
+        Arguments::Properties { count, cases } => {
+            (format!("properties --count {count} --cases {cases}"), properties::run(*count, *cases)?)
+        }
+    };
+    record(&command, &result)
+}
+
+/// Adds a line to the day's file.
+fn record(command: &str, result: &str) -> Done {
+    let date = Command::new(&Program::find("date", "coreutils")?).args(["-u", "+%F %H:%M"]).run()?;
+    let date = String::from_utf8_lossy(&date).trim().to_owned();
+    let (day, time) = date.split_once(' ').unwrap_or((&date, ""));
+    let path = paths::root().join(format!("docs/results/{day}-soak.md"));
+    let title = format!(
+        "# {day}: soak\n\n| ended (UTC) | commit | `cargo xtask soak …` | result |\n|---|---|---|---|\n"
+    );
+    let new = if path.exists() { String::new() } else { title };
+    let line = format!("{new}| {time} | {} | `{command}` | {result} |\n", bench::commit()?);
+    say(&line);
+    let mut file =
+        OpenOptions::new().create(true).append(true).open(&path).map_err(TaskError::io("open", &path))?;
+    file.write_all(line.as_bytes()).map_err(TaskError::io("write", &path))
+}
