@@ -21,7 +21,7 @@ mod tests;
 pub use arrange::{Arranger, Extent};
 pub use growth::{Added, DataGrowth, GrowthIds, GrowthNote, GrowthPlan, GrowthRefusal, NoSeed, plan_growth};
 pub use image::{ImageIds, ImagePlan, plan_image, verity_ids};
-pub use role::{LIVE_ROOT, LIVE_VERITY, PARTIAL_PREFIX, Role, State, System};
+pub use role::{LIVE_ESP, LIVE_ROOT, LIVE_VERITY, PARTIAL_PREFIX, Role, State, System};
 pub use spec::{Content, LayoutRefusal, LayoutSpec};
 
 /// What an image says of itself in `/usr/lib/basalt/image.json`.

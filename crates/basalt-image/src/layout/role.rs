@@ -42,6 +42,8 @@ pub enum State {
 /// What a label starts with while the partition's content is unfinished (UAPI.2, discoverable partitions).
 pub const PARTIAL_PREFIX: &str = "PRT#";
 
+/// The label of the EFI system partition of a live medium.
+pub const LIVE_ESP: PartLabel = PartLabel::constant("basalt-live-esp");
 /// The label of the root on a live medium. It is no role of a disk's layout: nothing there ever changes.
 pub const LIVE_ROOT: PartLabel = PartLabel::constant("basalt-live");
 /// The label of its hash tree.

@@ -25,6 +25,19 @@ pub(super) enum Media {
     Live,
 }
 
+/// Tells basalt-init that it was started from a live medium (`docs/formats/live.md`); systemd-stub hands it over.
+const LIVE_MARK: &str = "loader/credentials/basalt.live.cred";
+
+/// The size of a partition that just holds the release's files.
+pub(super) fn live_size(release: &Release) -> ByteSize {
+    // The smallest FAT32 has 66,601 sectors.
+    const SMALLEST: ByteSize = ByteSize::mib(33);
+    let files = (release.uki.len() + 2 * release.loader.len()) as u64;
+    // Two FATs take 8 bytes for each cluster of 512, and each file and folder ends in a part of a cluster.
+    let needed = ByteSize::bytes(files + files / 48 + (1 << 20));
+    needed.max(SMALLEST).round_up(ByteSize::mib(1))
+}
+
 /// The partition as a FAT32 volume of this size; second, how many bytes its files have.
 pub(super) fn volume(
     context: &Context<'_>,
@@ -39,12 +52,16 @@ pub(super) fn volume(
         Media::Live => None,
     };
     let entry = EntryName::of_image(&recipe.name, &recipe.version, tries);
-    let files = [
+    let mut files = vec![
         (format!("EFI/BOOT/BOOT{}.EFI", efi.to_uppercase()), release.loader.as_slice()),
         (format!("EFI/systemd/systemd-boot{efi}.efi"), &release.loader),
         (format!("EFI/Linux/{entry}"), &release.uki),
         ("loader/loader.conf".to_owned(), LOADER_CONF.as_bytes()),
     ];
+    match media {
+        Media::Disk => {}
+        Media::Live => files.push((LIVE_MARK.to_owned(), b"1\n")),
+    }
     let mut root = Directory::new();
     let mut used = 0;
     for (path, bytes) in files {
