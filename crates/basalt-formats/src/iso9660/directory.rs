@@ -167,9 +167,13 @@ impl Directories {
 
     /// All directories by level, parent and name (ECMA-119 section 6.9.1).
     fn path_table(&self, order: Order, places: &[Extent]) -> Vec<u8> {
-        let (word, half): (fn(u32) -> [u8; 4], fn(u16) -> [u8; 2]) = match order {
-            Order::Little => (u32::to_le_bytes, u16::to_le_bytes),
-            Order::Big => (u32::to_be_bytes, u16::to_be_bytes),
+        let word = |value: u32| match order {
+            Order::Little => value.to_le_bytes(),
+            Order::Big => value.to_be_bytes(),
+        };
+        let half = |value: u16| match order {
+            Order::Little => value.to_le_bytes(),
+            Order::Big => value.to_be_bytes(),
         };
         let mut bytes = Vec::new();
         // (directory, number of its parent); numbers count from 1.
