@@ -134,16 +134,17 @@ fn record(path: &Path) -> Result<State, CareError> {
     Ok(if stands { State::Free } else { State::Dead })
 }
 
-/// A job's folder is alive while its lock is held (`base::work`), a result while it is in a lease; of anything else it is
-/// only known that some build made it.
+/// A job's folder is alive while its lock is held (`base::work`), a result while it is in a lease, and with it what is
+/// written beside it under its name and an ending; of anything else it is only known that some build made it.
 fn work(sweep: &Sweep, path: &Path) -> Result<State, CareError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let alive = if name.starts_with("job-") {
         is_locked(&path.join("lock"))?
-    } else if name.starts_with(UNFINISHED) || name.starts_with(SWEPT) {
-        false
+    } else if name.starts_with(UNFINISHED) {
+        let stem = name.split_once('.').map_or(&*name, |(stem, _)| stem);
+        sweep.holds(&path.with_file_name(stem))
     } else {
-        sweep.users() > 0
+        !name.starts_with(SWEPT) && sweep.users() > 0
     };
     Ok(if alive { State::InUse } else { State::Dead })
 }

@@ -103,14 +103,18 @@ fn everything_free_goes_with_the_leftovers_of_the_dead() {
     fs::write(root.join("outputs/gone.json"), r#"{"files":{"/nowhere/x.raw":1}}"#).unwrap();
     fs::write(root.join("partial").join(format!("{}.1-0", Digest::of(b"p").hex())), "x").unwrap();
 
+    let begun = cache.new_result().unwrap();
+    let beside = begun.path().with_extension("part");
+    fs::write(&beside, "x").unwrap();
+
     let swept = sweep(root, 0);
     // What this process uses stays, and unknown work stays while anybody works.
-    for path in [&step, &release, &download, &root.join("work/.tmpAbc")] {
+    for path in [step.as_path(), &release, &download, &root.join("work/.tmpAbc"), begun.path(), &beside] {
         assert!(path.exists(), "{path:?} is in use");
     }
     assert_eq!((swept.removed, swept.passed_over.len()), (4, 0));
-    drop((cache, store));
-    assert_eq!(sweep(root, 0).removed, 4);
+    drop((cache, store, begun));
+    assert_eq!(sweep(root, 0).removed, 5);
     let rest = observe(root).unwrap();
     assert_eq!(rest.entries, []);
     assert_eq!(rest.users, 0);
