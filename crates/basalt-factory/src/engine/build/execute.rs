@@ -254,7 +254,7 @@ fn make_initramfs(build: &Build, step: &Step, reporter: &Reporter) -> CommandRes
 fn make_release(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
     reporter.step(step.name, || {
         let (mut tree, stores) = system_tree(build)?;
-        let initramfs = build.host.cache.result(&build.keys().initramfs, ResultKind::Initramfs);
+        let initramfs = whole_result(build, &build.keys().initramfs, ResultKind::Initramfs)?;
         let initramfs = fs::read(initramfs).or_fail(Kind::Host)?;
         let request = release::Request {
             recipe: build.recipe(),
@@ -319,7 +319,7 @@ fn write_outputs(
 }
 
 fn open_release(build: &Build, step: &Step) -> CommandResult<Release> {
-    let folder = build.host.cache.result(&step.key, ResultKind::Release);
+    let folder = whole_result(build, &step.key, ResultKind::Release)?;
     Release::open(&folder).map_err(|error| {
         CommandError::new(Kind::Host, error).hint(format!("remove {} and build again", folder.display()))
     })
@@ -441,8 +441,15 @@ fn start_tree(build: &Build) -> CommandResult<(Tree, OpenFile)> {
     }
 }
 
+/// The path of an earlier step's result that is still what was kept.
+fn whole_result(build: &Build, key: &Digest, kind: ResultKind) -> CommandResult<PathBuf> {
+    build.host.cache.whole(key, kind).map_err(|error| {
+        CommandError::new(Kind::Host, error).hint("the same command makes a damaged result anew")
+    })
+}
+
 fn open_tree(build: &Build, key: &Digest) -> CommandResult<(Tree, OpenFile)> {
-    let path = build.host.cache.result(key, ResultKind::Tree);
+    let path = whole_result(build, key, ResultKind::Tree)?;
     let file = OpenFile::open(&path)
         .map_err(|source| CommandError::new(Kind::Host, crate::commands::FileError::new(&path, source)))?;
     let tree = Image::open(&file).and_then(|image| image.tree(0)).map_err(|error| {

@@ -52,3 +52,35 @@ fn of_many_builds_that_keep_one_folder_the_last_one_stands_whole() {
     assert_eq!(fs::read(kept.join("a")).unwrap(), fs::read(kept.join("b")).unwrap());
     assert_eq!(fs::read_dir(cache.work()).unwrap().count(), 0, "nothing is left behind");
 }
+
+#[test]
+fn a_result_that_the_disk_changed_is_told_and_removed() {
+    let (_root, cache) = cache();
+    let key = Digest::of(b"key");
+    let keep_all = || {
+        let mut file = cache.new_result().unwrap();
+        file.write_all(b"whole").unwrap();
+        cache.keep(file, &key, ResultKind::Tree).unwrap();
+        let folder = cache.new_result_folder().unwrap();
+        fs::write(folder.path().join("one"), "whole").unwrap();
+        fs::write(folder.path().join("two"), "whole").unwrap();
+        cache.keep_folder(folder, &key, ResultKind::Release).unwrap();
+    };
+    keep_all();
+    for (kind, damaged) in [(ResultKind::Tree, ""), (ResultKind::Release, "two")] {
+        let path = cache.whole(&key, kind).unwrap();
+        let file = if damaged.is_empty() { path.clone() } else { path.join(damaged) };
+        fs::OpenOptions::new().write(true).open(file).unwrap().write_all(b"w").unwrap();
+        assert_eq!(cache.whole(&key, kind).unwrap(), path, "written with the same byte");
+    }
+    for (kind, damaged) in [(ResultKind::Tree, ""), (ResultKind::Release, "two")] {
+        let path = cache.whole(&key, kind).unwrap();
+        let file = if damaged.is_empty() { path.clone() } else { path.join(damaged) };
+        fs::OpenOptions::new().write(true).open(file).unwrap().write_all(b"W").unwrap();
+        let error = cache.whole(&key, kind).unwrap_err();
+        assert!(error.to_string().ends_with("was damaged on the disk; it is removed"), "{error}");
+        assert!(!path.exists() && !cache.has(&key, kind));
+    }
+    keep_all();
+    assert!(cache.whole(&key, ResultKind::Tree).is_ok() && cache.whole(&key, ResultKind::Release).is_ok());
+}
