@@ -126,7 +126,12 @@ fn size(tree: &Tree, id: NodeId) -> u64 {
     }
 }
 
-fn aspects(first: Side<'_>, old: NodeId, second: Side<'_>, new: NodeId) -> io::Result<Vec<Aspect>> {
+pub(crate) fn aspects(
+    first: Side<'_>,
+    old: NodeId,
+    second: Side<'_>,
+    new: NodeId,
+) -> io::Result<Vec<Aspect>> {
     let (old, new) = (first.tree.node(old), second.tree.node(new));
     let (a, b) = (&old.metadata, &new.metadata);
     let same_kind = std::mem::discriminant(&old.kind) == std::mem::discriminant(&new.kind);

@@ -3,6 +3,7 @@
 pub mod customise;
 pub mod difference;
 pub mod distribution;
+pub mod extension;
 pub mod finalise;
 pub mod initramfs;
 pub mod kernel;
@@ -12,4 +13,5 @@ pub mod oci;
 pub mod plan;
 pub mod sbom;
 mod units;
+pub mod update;
 mod users;

@@ -97,6 +97,14 @@ impl Architecture {
         }
     }
 
+    /// systemd's name of it (os-release(5), `ARCHITECTURE=`).
+    pub const fn systemd(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86-64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
     /// The architecture's suffix in the names of EFI programs (`systemd-bootx64.efi`, `BOOTX64.EFI`).
     pub const fn efi(self) -> &'static str {
         match self {

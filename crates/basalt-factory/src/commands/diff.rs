@@ -119,7 +119,7 @@ fn compare(old: &RootView<'_>, new: &RootView<'_>, times: bool) -> CommandResult
     }));
     packages.sort_by(|a, b| a.name.cmp(&b.name));
 
-    let sides = [old, new].map(|view| Side { tree: &view.tree, reader: &view.window });
+    let sides = [old, new].map(|view| Side { tree: &view.tree, reader: &view.content });
     let mut files = difference::compare(sides[0], sides[1]).or_fail(Kind::User)?;
     if !times {
         files.changed.retain(|change| change.aspects != [difference::Aspect::Time]);

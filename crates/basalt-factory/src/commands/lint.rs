@@ -72,7 +72,7 @@ fn check(what: &Path, allow: &[Allowance]) -> CommandResult<Report> {
     let artifact = Artifact::open(&image).or_fail(Kind::User)?;
     let window = root_of(&artifact, &image)?;
     let view = RootView::open(window).or_fail(Kind::User)?;
-    let subject = Subject { image: Some((&view.tree, &view.window)), ..Subject::default() };
+    let subject = Subject { image: Some((&view.tree, &view.content)), ..Subject::default() };
     lint::check(subject, allow).or_fail(Kind::User)
 }
 

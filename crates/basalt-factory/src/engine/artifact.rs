@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use basalt_debian::control::{Paragraph, Paragraphs};
 use basalt_formats::{
     ReadAt,
-    erofs::{self, Image},
+    erofs::{self, Image, Unpacked},
     gpt::{GptError, Parsed, Table},
     tree::{Content, Kind, ReadContent, Tree},
 };
@@ -133,6 +134,11 @@ impl<'a> Window<'a> {
         Self { source, start: 0, size: source.size() }
     }
 
+    /// These bytes of `source`.
+    pub fn part(source: &'a dyn ReadAt, bytes: std::ops::Range<u64>) -> Self {
+        Self { source, start: bytes.start, size: bytes.end.saturating_sub(bytes.start) }
+    }
+
     /// The finished partition that has this role on a disk.
     pub fn partition(source: &'a dyn ReadAt, table: &Table, role: Role) -> Option<Self> {
         let found = table
@@ -178,8 +184,8 @@ impl std::fmt::Debug for Window<'_> {
 pub struct RootView<'a> {
     /// The names.
     pub tree: Tree,
-    /// The bytes.
-    pub window: Window<'a>,
+    /// The bytes of its files, decompressed.
+    pub content: Unpacked<Window<'a>>,
     /// The size of the file system.
     pub size: u64,
 }
@@ -190,8 +196,9 @@ impl<'a> RootView<'a> {
     /// # Errors
     /// When it is damaged.
     pub fn open(window: Window<'a>) -> Result<Self, erofs::ReadError> {
-        let image = Image::open(&window)?;
-        Ok(Self { tree: image.tree(0)?, size: image.superblock().image_size(), window })
+        let size = Image::open(&window)?.superblock().image_size();
+        let (tree, content) = erofs::unpack(window, 0)?;
+        Ok(Self { tree, content, size })
     }
 
     /// The text of the file at `path`; `None` when it is not there.
@@ -199,8 +206,8 @@ impl<'a> RootView<'a> {
     /// # Errors
     /// When it can't be read, or is no text.
     pub fn text(&self, path: &str) -> io::Result<Option<String>> {
-        let Some(content) = self.content(path) else { return Ok(None) };
-        let text = String::from_utf8(content.read(&self.window)?);
+        let Some(content) = self.file(path) else { return Ok(None) };
+        let text = String::from_utf8(content.read(&self.content)?);
         text.map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
@@ -221,20 +228,17 @@ impl<'a> RootView<'a> {
         let mut packages = BTreeMap::new();
         for path in ["/usr/lib/sysimage/dpkg/status", "/var/lib/dpkg/status"] {
             let Some(status) = self.text(path)? else { continue };
-            let field = |paragraph: &str, name: &str| {
-                let line = paragraph.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-                line.unwrap_or_default().to_owned()
-            };
-            for paragraph in
-                status.split("\n\n").filter(|text| text.contains("\nStatus: install ok installed\n"))
-            {
-                packages.insert(field(paragraph, "Package"), field(paragraph, "Version"));
+            let installed =
+                |paragraph: &Paragraph<'_>| paragraph.get("Status") == Some("install ok installed");
+            for paragraph in Paragraphs::new(&status).filter(installed) {
+                let field = |name: &str| paragraph.get(name).unwrap_or_default().to_owned();
+                packages.insert(field("Package"), field("Version"));
             }
         }
         Ok(packages)
     }
 
-    fn content(&self, path: &str) -> Option<&Content> {
+    fn file(&self, path: &str) -> Option<&Content> {
         let Ok(id) = self.tree.resolve(path) else { return None };
         match &self.tree.node(id).kind {
             Kind::File(content) => Some(content),

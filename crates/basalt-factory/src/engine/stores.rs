@@ -17,7 +17,14 @@ impl OpenFile {
     /// # Errors
     /// When it can't be opened.
     pub fn open(path: &std::path::Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of(File::open(path)?)
+    }
+
+    /// Takes a file as it is now.
+    ///
+    /// # Errors
+    /// When its size can't be asked for.
+    pub fn of(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self { file, size })
     }

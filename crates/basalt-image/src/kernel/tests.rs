@@ -39,3 +39,24 @@ fn says_what_is_missing() {
     let two = ["/usr/lib/modules/6.1/modules.dep", "/usr/lib/modules/6.12/modules.dep"];
     check(&two, Err(KernelError::Ambiguous(vec!["6.1".into(), "6.12".into()])));
 }
+
+#[test]
+fn the_root_is_compressed_as_the_kernel_can_read_it() {
+    let with = |config: &str| {
+        let mut tree = tree(&["/usr/lib/modules/6.12/modules.dep", "/boot/vmlinuz-6.12"]);
+        let kind = Kind::File(Content::inline(config.as_bytes()));
+        tree.insert("/boot/config-6.12", Node { metadata: Metadata::root_owned(0o644), kind }).unwrap();
+        tree
+    };
+    let chosen = |config: &str, wanted| {
+        let tree = with(config);
+        root_compression(&tree, &basalt_formats::tree::NoStores, &find(&tree).unwrap(), wanted)
+    };
+    let new = "CONFIG_EROFS_FS=m\nCONFIG_EROFS_FS_ZIP_ZSTD=y\n";
+    let old = "CONFIG_EROFS_FS=m\n# CONFIG_EROFS_FS_ZIP_ZSTD is not set\n";
+    assert_eq!(chosen(new, Compression::Auto), Ok(Some(Algorithm::Zstd)));
+    assert_eq!(chosen(old, Compression::Auto), Ok(Some(Algorithm::Lz4hc)));
+    assert_eq!(chosen(old, Compression::None), Ok(None));
+    let refused = chosen(old, Compression::Zstd).unwrap_err().to_string();
+    assert!(refused.starts_with("kernel 6.12 reads no EROFS image that is compressed with Zstandard"));
+}

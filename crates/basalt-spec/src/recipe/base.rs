@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::OciBase;
 use crate::words::{Component, RelativePath, RepositoryUrl, SnapshotTime, Suite};
 
 /// Where packages come from.
@@ -16,6 +17,9 @@ pub struct Base {
     /// A suite of a Debian archive.
     #[serde(default)]
     pub debian: DebianBase,
+    /// An OCI image to start from, instead of an archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<OciBase>,
 }
 
 /// A suite of a Debian archive.

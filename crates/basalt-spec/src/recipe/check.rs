@@ -28,6 +28,7 @@ pub(super) fn conflicts(recipe: &Recipe, root: &Node) -> Vec<Problem> {
     found.units(recipe);
     found.bootable(recipe);
     found.layered(recipe);
+    found.based_on_image(recipe);
     found.problems.sort_by_key(Problem::offset);
     found.problems
 }
@@ -132,6 +133,26 @@ impl Conflicts<'_> {
                 let path = [Step::Key(key.to_owned())];
                 let message = format!("`{key}` is decided by the recipe that this one starts from");
                 self.add(&path, message, "leave it out here, or change it there");
+            }
+        }
+    }
+
+    /// An OCI image brings its packages: nothing here knows how to add a Debian archive's to them.
+    fn based_on_image(&mut self, recipe: &Recipe) {
+        if recipe.base.oci.is_none() {
+            return;
+        }
+        for path in [&["base", "debian"][..], &["packages"], &["deselect"], &["kernel"]] {
+            let mut node = Some(self.root);
+            for key in path {
+                node = node.filter(|node| node.keys().any(|written| written == *key));
+                node = node.map(|node| node.find(&[Step::Key((*key).to_owned())]));
+            }
+            if node.is_some() {
+                let message =
+                    format!("`{}` has no meaning here: the recipe starts from an OCI image", path.join("."));
+                let path: Vec<Step> = path.iter().map(|key| Step::Key((*key).to_owned())).collect();
+                self.add(&path, message, "packages and the kernel are the image's: add them there");
             }
         }
     }

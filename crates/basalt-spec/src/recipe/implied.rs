@@ -16,7 +16,11 @@ impl Recipe {
     /// The packages that the recipe needs without naming them, less those it deselects, in a fixed order.
     ///
     /// They are what makes the shortest recipe boot. The lock says of each which key brought it.
+    /// An OCI image has what it has: a recipe that starts from one needs nothing.
     pub fn implied_packages(&self) -> Vec<Implied> {
+        if self.base.oci.is_some() {
+            return Vec::new();
+        }
         let boots = self.kernel_package().is_some();
         let file_system = match self.disk.data_file_system {
             FileSystem::Ext4 => "e2fsprogs",

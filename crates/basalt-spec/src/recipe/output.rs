@@ -35,9 +35,11 @@ pub enum Output {
     Tar,
     /// The packages and files as a cpio archive: `NAME.cpio.zst`.
     Cpio,
-    /// What this recipe adds below `/usr` to the one it starts from, as a system extension (UAPI.4): `NAME.sysext.raw`.
+    /// What this recipe adds below `/usr` to the one it starts from, as a system extension (UAPI.4):
+    /// `NAME.sysext.raw` and its root hash, `NAME.sysext.roothash`.
     Sysext,
-    /// What this recipe adds below `/etc` to the one it starts from, as a configuration extension: `NAME.confext.raw`.
+    /// What this recipe adds below `/etc` to the one it starts from, as a configuration extension:
+    /// `NAME.confext.raw` and `NAME.confext.roothash`.
     Confext,
 }
 
@@ -112,8 +114,8 @@ impl Output {
             Self::Container => &["container.tar"],
             Self::Tar => &["tar.zst"],
             Self::Cpio => &["cpio.zst"],
-            Self::Sysext => &["sysext.raw"],
-            Self::Confext => &["confext.raw"],
+            Self::Sysext => &["sysext.raw", "sysext.roothash"],
+            Self::Confext => &["confext.raw", "confext.roothash"],
         }
     }
 

@@ -22,13 +22,14 @@ use basalt_image::{
     kernel,
     plan::{BuildPlan, Step, StepName},
 };
-use basalt_spec::{Artifact, LockedPackage, MANIFEST_VERSION, Manifest, Origin, Script};
+use basalt_spec::{Artifact, LockedPackage, MANIFEST_VERSION, Manifest, Origin, OutputSource, Script};
 use basalt_types::{ByteSize, Digest, Guid};
 
 use super::{Build, OutputRecord};
 use crate::{
     base::{BaseRequest, DebPackage, ExtendRequest, ScriptRequest, Workshop},
     engine::{
+        base_oci,
         cache::ResultKind,
         node::PACKAGE,
         output::{PartialFile, Stamp},
@@ -88,7 +89,9 @@ fn execute_steps(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> Comman
 
 fn fetch(build: &Build, reporter: &Reporter) -> CommandResult {
     let wishes = wishes(build)?;
-    let total = wishes.iter().map(|wish| wish.size).sum();
+    let layers = build.image().map(|(_, image)| image.layers.as_slice()).unwrap_or_default();
+    let sizes = wishes.iter().map(|wish| wish.size).chain(layers.iter().map(|layer| layer.size));
+    let total = sizes.sum();
     let done = AtomicU64::new(0);
     let report = |event: debian::Event<'_>| match event {
         debian::Event::Advanced { bytes } => {
@@ -114,6 +117,10 @@ fn fetch(build: &Build, reporter: &Reporter) -> CommandResult {
     reporter.step(StepName::Fetch, || {
         let client = build.host.client()?;
         let context = Context { client: &client, store: &build.host.store, report: &report };
+        if let Some((base, image)) = build.image() {
+            base_oci::fetch(context, base, image, &build.folder)?;
+            return Ok(((), format!("{}, {}", report::count(layers.len(), "layer"), report::size(total))));
+        }
         debian::fetch_packages(context, &wishes).map_err(refuse_download)?;
         Ok(((), format!("{}, {}", report::count(wishes.len(), "package"), report::size(total))))
     })
@@ -150,6 +157,14 @@ fn wishes(build: &Build) -> CommandResult<Vec<Wish>> {
 }
 
 fn base(build: &Build, step: &Step, reporter: &Reporter) -> CommandResult {
+    if let Some((_, image)) = build.image() {
+        return make_tree(build, step, reporter, |out| {
+            let made = base_oci::assemble(image, &build.host.store, &build.node, &build.host.cache.work())?;
+            let file = fs::OpenOptions::new().write(true).open(out).or_fail(Kind::Host)?;
+            write_tree(&made.tree, &made.content, epoch(build)?, &file)?;
+            Ok(report::count(image.layers.len(), "layer"))
+        });
+    }
     let mut packages: Vec<DebPackage> =
         build.added_packages().into_iter().map(|package| deb_package(build, package)).collect();
     if build.below.is_none() {
@@ -282,7 +297,7 @@ fn refuse_release(error: ReleaseError) -> CommandError {
     let kind = match &error {
         E::Kernel(_) | E::Missing { .. } | E::Layout(_) | E::CommandLine(_) | E::Finalise(_) => Kind::User,
         E::Read { .. } | E::Erofs(_) | E::Write(_) => Kind::Host,
-        E::Place { .. } | E::InfoTooLong(_) | E::ErofsPlan(_) | E::Verity(_) | E::Uki(_) => Kind::Bug,
+        E::Place { .. } | E::InfoTooLong(_) | E::HashTree(_) | E::Uki(_) => Kind::Bug,
     };
     CommandError::new(kind, error)
 }
@@ -300,12 +315,18 @@ fn write_outputs(
             None => None,
         };
         let tree = if build.inputs.outputs.tree { Some(system_tree(build)?) } else { None };
+        let extends = build.recipe().outputs.iter().any(|output| output.source() == OutputSource::Difference);
+        let below = match &build.below {
+            Some(below) if extends => Some(system_tree(below)?),
+            Some(_) | None => None,
+        };
         let context = outputs::Context {
             recipe: build.recipe(),
             id: build.id,
             epoch: epoch(build)?,
             release: release.as_ref(),
             tree: tree.as_ref().map(|(tree, stores)| (tree, stores as &dyn ReadContent)),
+            below: below.as_ref().map(|(tree, stores)| (tree, stores as &dyn ReadContent)),
             place: &|ending| build.artifact(ending),
             stop: &build.host.stop,
         };
@@ -337,6 +358,12 @@ fn refuse_outputs(build: &Build, error: OutputsError) -> CommandError {
     }
     let kind = match &error {
         E::Output(_) | E::Io(_) | E::Container(_) => Kind::Host,
+        E::Chunks(_) | E::Tar(_) | E::Cpio(_) | E::Verity(_) => Kind::Host,
+        // An argument that iPXE takes for its own, or a root of 4 GiB.
+        E::Netboot(_) => Kind::User,
+        E::Live(_) => Kind::Bug,
+        E::Extension(_) => Kind::User,
+        E::Erofs(_) | E::HashTree(_) => Kind::Host,
         E::NoSource(_) | E::Layout(_) | E::Esp(_) | E::Table(_) | E::Panicked(_) => Kind::Bug,
     };
     CommandError::new(kind, error)

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write as _};
 
 use basalt_formats::{
-    ReadAt,
+    ReadAt, gce,
     qcow2::{self, Compression},
     vhd, virtual_disk, vmdk,
 };
@@ -53,6 +53,13 @@ pub(super) fn vmdk(context: &Context<'_>, disk: &dyn ReadAt, file: PartialFile) 
     let options = vmdk::Options { adapter: vmdk::Adapter::LsiLogic, content_id };
     stream(file, |sink| {
         vmdk::write(disk, options, sink)?;
+        Ok(())
+    })
+}
+
+pub(super) fn gce(context: &Context<'_>, disk: &dyn ReadAt, file: PartialFile) -> Written {
+    stream(file, |sink| {
+        gce::write(disk, context.epoch, sink)?;
         Ok(())
     })
 }

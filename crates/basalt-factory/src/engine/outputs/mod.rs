@@ -3,16 +3,23 @@
 //! ```text
 //! release ──► virtual disk ──► raw, qcow2, vhd, vmdk, gce
 //!         ├─► iso, netboot, oci, uki
-//! tree ─────► container, tar, cpio
+//! tree ─────► container, tar, cpio, sysext, confext
 //! ```
 //!
 //! Nothing is copied to an intermediate file: every writer reads the release's own files. No output has its final name
 //! before all are whole.
 
+mod archive;
+mod container;
 mod containers;
 mod disk;
 mod esp;
+mod extension;
+mod iso;
 mod memory;
+mod netboot;
+mod oci;
+mod tree;
 
 use std::{
     io,
@@ -22,19 +29,22 @@ use std::{
 };
 
 use basalt_formats::{
-    ReadAt, WriteAt as _,
+    ReadAt, WriteAt as _, chunks, cpio, erofs,
     fat::FatError,
     gpt::GptError,
+    tar::TarError,
     tree::{ReadContent, Tree},
+    verity::SuperblockError,
     virtual_disk::{LayoutError, VirtualDisk, WriteError},
 };
+use basalt_image::extension::{ExtensionError, Sort};
 use basalt_spec::{ManifestPartition, Output, Recipe};
 use basalt_types::Digest;
 use thiserror::Error;
 
 use super::{
     output::{OutputError, PartialFile},
-    release::Release,
+    release::{HashTreeError, Release},
 };
 use disk::ReleaseDisk;
 
@@ -51,6 +61,8 @@ pub struct Context<'a> {
     pub release: Option<&'a Release>,
     /// The tree and its bytes, when an output is made from it.
     pub tree: Option<(&'a Tree, &'a dyn ReadContent)>,
+    /// The tree of the recipe that this one starts from, when an output is the difference to it.
+    pub below: Option<(&'a Tree, &'a dyn ReadContent)>,
     /// Says where the file `NAME` with this ending goes.
     pub place: &'a (dyn Fn(&str) -> PathBuf + Sync),
     /// Becomes true when the person wants to stop.
@@ -93,12 +105,39 @@ pub enum OutputsError {
     /// The disk could not be written in a container.
     #[error("the disk can't be written")]
     Container(#[from] WriteError),
+    /// The release could not be made into chunks.
+    #[error("the release can't be made into an update artifact")]
+    Chunks(#[from] chunks::WriteError),
+    /// The hash tree of the release is none.
+    #[error("the hash tree of the release can't be used")]
+    Verity(#[from] SuperblockError),
+    /// The tree can't be a tar archive.
+    #[error("the tree can't be written as tar")]
+    Tar(#[from] TarError),
+    /// The tree can't be a cpio archive.
+    #[error("the tree can't be written as cpio")]
+    Cpio(#[from] cpio::WriteError),
+    /// There is no extension in what the recipe adds.
+    #[error("the extension can't be made")]
+    Extension(#[from] ExtensionError),
+    /// A file system could not be written.
+    #[error("the file system can't be written")]
+    Erofs(#[from] erofs::WriteError),
+    /// A hash tree could not be made.
+    #[error(transparent)]
+    HashTree(#[from] HashTreeError),
     /// The file could not be begun or ended.
     #[error(transparent)]
     Output(#[from] OutputError),
     /// The release could not be read, or the file not written.
     #[error("an output can't be written")]
     Io(#[from] io::Error),
+    /// The release can't be on a live medium.
+    #[error("the live medium can't be made")]
+    Live(#[from] iso::LiveError),
+    /// The release can't be booted over the network.
+    #[error("the netboot files can't be made")]
+    Netboot(#[from] netboot::NetbootError),
     /// A writer panicked; what it said is on standard error.
     #[error("the writer of the output `{}` panicked", .0.word())]
     Panicked(Output),
@@ -137,6 +176,7 @@ fn write_one(
     let none = || OutputsError::NoSource(output);
     let release = || context.release.ok_or_else(none);
     let disk = || disk.ok_or_else(none);
+    let tree = || context.tree.ok_or_else(none);
     let begin = || begin(context, output);
     match output {
         Output::Disk => one(output, containers::raw(disk()?, begin()?)?),
@@ -145,16 +185,16 @@ fn write_one(
         Output::Vhd => one(output, containers::fixed_vhd(context, disk()?, begin()?)?),
         Output::VhdDynamic => one(output, containers::dynamic_vhd(context, disk()?, begin()?)?),
         Output::Vmdk => one(output, containers::vmdk(context, disk()?, begin()?)?),
+        Output::Iso => one(output, iso::write(context, release()?, begin()?)?),
+        Output::Netboot => netboot::write(context, release()?),
+        Output::Sysext => extension::write(context, output, Sort::System),
+        Output::Confext => extension::write(context, output, Sort::Configuration),
         Output::Uki => one(output, write_bytes(&release()?.uki, begin()?)?),
-        Output::Gce
-        | Output::Iso
-        | Output::Netboot
-        | Output::Oci
-        | Output::Container
-        | Output::Tar
-        | Output::Cpio
-        | Output::Sysext
-        | Output::Confext => Err(OutputsError::NoSource(output)),
+        Output::Oci => one(output, oci::write(context, release()?, begin()?)?),
+        Output::Container => one(output, container::write(context, tree()?, begin()?)?),
+        Output::Tar => one(output, tree::tar(context, tree()?, begin()?)?),
+        Output::Cpio => one(output, tree::cpio(context, tree()?, begin()?)?),
+        Output::Gce => one(output, containers::gce(context, disk()?, begin()?)?),
     }
 }
 

@@ -21,7 +21,6 @@ use basalt_formats::{
     erofs,
     tree::{Content, Kind, Metadata, Node, ReadContent, Tree, TreeError},
     uki::UkiError,
-    verity::VerityError,
 };
 use basalt_image::{
     finalise::{self, Finalisation, FinaliseError},
@@ -35,6 +34,7 @@ use thiserror::Error;
 use super::stores::OpenFile;
 
 pub use record::{OpenError, Record, Release};
+pub use root::{HashTreeError, hash_tree};
 
 /// What a release is made of.
 #[derive(Clone, Copy)]
@@ -92,15 +92,12 @@ pub enum ReleaseError {
     /// The content does not fit the sizes that the recipe fixes.
     #[error("the disk can't hold the image: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Layout(Vec<LayoutRefusal>),
-    /// The tree can't be an EROFS image.
-    #[error("the tree can't be written as EROFS")]
-    ErofsPlan(#[from] erofs::PlanError),
     /// The EROFS image could not be written.
     #[error("the root file system can't be written")]
     Erofs(#[from] erofs::WriteError),
     /// The hash tree could not be made.
-    #[error("the verity tree can't be made")]
-    Verity(#[from] VerityError),
+    #[error(transparent)]
+    HashTree(#[from] HashTreeError),
     /// The kernel's command line is not valid.
     #[error("the kernel's command line can't be made")]
     CommandLine(#[from] CommandLineError),
@@ -122,18 +119,21 @@ const IMAGE_INFO_SIZE: usize = 1024;
 pub fn make(request: Request<'_>, tree: &mut Tree, folder: &Path) -> Result<Record, ReleaseError> {
     let kernel = kernel::find(tree)?;
     let boot = uki::BootFiles::read(&request, tree, &kernel)?;
+    let options = root::options(&request, tree, &kernel)?;
     // The kernel lives in the UKI; its copy beside the modules would only make the root larger.
     tree.remove(&format!("/usr/lib/modules/{}/vmlinuz", kernel.version));
     finalise(&request, tree)?;
 
     let root_file = fs::File::create_new(folder.join(record::ROOT))?;
-    let size = erofs::Layout::plan(tree, &root::options(&request))?.image_size();
+    let sink = root::Sink(&root_file);
+    let packed = erofs::pack(tree, request.content, &options, &[], &sink)?;
+    let size = packed.image_size();
     let content = layout::Content { root: ByteSize::bytes(size), uki: ByteSize::bytes(boot.uki_size()) };
     let layout = LayoutSpec::from_content(content, &request.recipe.disk).map_err(ReleaseError::Layout)?;
     put_image_info(&request, tree, &layout)?;
-    root::write(&request, tree, &root::Sink(&root_file))?;
+    packed.finish(tree, request.content, &sink)?;
 
-    let hash_tree = root::hash(&request, &OpenFile::open(&folder.join(record::ROOT))?)?;
+    let hash_tree = hash_tree(request.id, &OpenFile::open(&folder.join(record::ROOT))?)?;
     fs::write(folder.join(record::VERITY), &hash_tree.bytes)?;
     let uki = boot.assemble(&request, tree, &hash_tree.root)?;
     fs::write(folder.join(record::UKI), &uki)?;

@@ -3,37 +3,59 @@
 use std::io;
 
 use basalt_formats::{
-    ReadAt as _, WriteAt, erofs,
+    ReadAt, WriteAt, erofs,
     tree::Tree,
-    verity::{self, BLOCK_SIZE, HashTree, LeafHashes, Salt},
+    verity::{self, BLOCK_SIZE, HashTree, LeafHashes, Salt, VerityError},
 };
+use basalt_image::{
+    kernel::{self, Kernel},
+    layout::LayoutSpec,
+};
+use basalt_spec::ImageInfo;
 use basalt_types::Digest;
+use thiserror::Error;
 
 use super::{ReleaseError, Request, derived};
-use crate::engine::stores::OpenFile;
 
 /// How much is hashed at a time: enough to keep all processors busy.
 const PIECE: usize = 4 << 20;
 
-/// How the root's EROFS is made. The label is what `lsblk` shows, cut to what EROFS has room for.
-pub(super) fn options(request: &Request<'_>) -> erofs::Options {
+/// How the root is packed: as the recipe says, and as the kernel of `tree` can read it.
+pub(super) fn options(
+    request: &Request<'_>,
+    tree: &Tree,
+    kernel: &Kernel,
+) -> Result<erofs::PackOptions, ReleaseError> {
+    let algorithm = kernel::root_compression(tree, request.content, kernel, request.recipe.disk.compression)?;
+    // The label is what `lsblk` shows, cut to what EROFS has room for.
     let label: String = request.recipe.name.as_str().chars().take(15).collect();
-    erofs::Options { uuid: derived(request.id, "root"), label, epoch: request.epoch }
+    Ok(erofs::PackOptions {
+        image: erofs::Options { uuid: derived(request.id, "root"), label, epoch: request.epoch },
+        compression: algorithm.map(erofs::Compression::new),
+        late: Some(ImageInfo::<LayoutSpec>::PATH.to_owned()),
+    })
 }
 
-/// Writes the root file system of `tree`.
-pub(super) fn write(request: &Request<'_>, tree: &Tree, sink: &dyn WriteAt) -> Result<(), ReleaseError> {
-    let layout = erofs::Layout::plan(tree, &options(request))?;
-    layout.write(request.content, sink)?;
-    Ok(())
+/// Why there is no hash tree.
+#[derive(Debug, Error)]
+pub enum HashTreeError {
+    /// The file system could not be read.
+    #[error("the file system that was written can't be read back")]
+    Read(#[source] io::Error),
+    /// It is empty, or was not read whole.
+    #[error("the hash tree can't be made")]
+    Verity(#[from] VerityError),
 }
 
-/// Hashes the root that was written.
-pub(super) fn hash(request: &Request<'_>, root: &OpenFile) -> Result<HashTree, ReleaseError> {
-    let salt = Digest::of(format!("{} salt", request.id).as_bytes());
+/// The hash tree of a file system; salt and ids come from `id`.
+///
+/// # Errors
+/// When the file system can't be read or is empty.
+pub fn hash_tree(id: Digest, root: &dyn ReadAt) -> Result<HashTree, HashTreeError> {
+    let salt = Digest::of(format!("{id} salt").as_bytes());
     let params = verity::Params {
         salt: Salt::new(*salt.as_bytes())?,
-        uuid: derived(request.id, "verity"),
+        uuid: derived(id, "verity"),
         data_blocks: root.size() / BLOCK_SIZE as u64,
     };
     let leaves = LeafHashes::new(params)?;
@@ -41,7 +63,7 @@ pub(super) fn hash(request: &Request<'_>, root: &OpenFile) -> Result<HashTree, R
     let mut offset = 0;
     while offset < root.size() {
         let length = usize::try_from(root.size() - offset).unwrap_or(PIECE).min(PIECE);
-        root.read_at(offset, &mut piece[..length])?;
+        root.read_at(offset, &mut piece[..length]).map_err(HashTreeError::Read)?;
         leaves.feed(offset / BLOCK_SIZE as u64, &piece[..length])?;
         offset += length as u64;
     }
