@@ -6,7 +6,7 @@ use flate2::{Compress, FlushCompress, Status};
 use serde::{Deserialize, Serialize};
 use zstd::{bulk, zstd_safe::CParameter};
 
-use super::format::BLOCK;
+use super::{cut, format::BLOCK};
 
 /// Input of one cluster at most: what a reader of one page may have to decompress. Linux takes up to 12 MiB
 /// (`Z_EROFS_PCLUSTER_MAX_DSIZE`).
@@ -157,8 +157,6 @@ impl Codec {
             Algorithm::Zstd => {
                 let mut compressor = bulk::Compressor::new(level.into())?;
                 compressor.set_parameter(CParameter::WindowLog(compression.window_bits().into()))?;
-                // The tree's size is known and the image has its own checksums.
-                compressor.set_parameter(CParameter::ContentSizeFlag(false))?;
                 Engine::Zstd(compressor)
             }
         };
@@ -200,6 +198,32 @@ impl Codec {
         let done = self.attempt(input, budget, &mut attempt)?;
         self.attempt = std::mem::replace(&mut self.output, attempt);
         Ok(done.then(|| Fill { read: input.len(), wrote: self.output.len() }))
+    }
+
+    /// Compresses less of `input`, all of which the last output holds: what fits `budget` bytes, a multiple of 4096. `None`
+    /// when nothing does.
+    pub(super) fn shorten(&mut self, input: &[u8], budget: usize) -> io::Result<Option<Fill>> {
+        match self.engine {
+            Engine::Lz4 | Engine::Lz4hc(_) => {
+                let read = cut::shorten(&mut self.output, input, budget);
+                Ok(read.map(|read| Fill { read, wrote: self.output.len() }))
+            }
+            Engine::Deflate(_) | Engine::Zstd(_) => {
+                let mut wrote = self.output.len();
+                let mut amount = input.len();
+                for _ in 0..2 {
+                    // What does not fill the blocks goes into the tail, so a wide margin costs little.
+                    let target = budget - budget / 256 - 24;
+                    amount = ((amount as f64) * target as f64 / wrote as f64) as usize;
+                    match self.whole(&input[..amount], budget * 2)? {
+                        Some(fill) if fill.wrote <= budget => return Ok(Some(fill)),
+                        Some(fill) => wrote = fill.wrote,
+                        None => return Ok(None),
+                    }
+                }
+                Ok(None)
+            }
+        }
     }
 
     fn fixed(

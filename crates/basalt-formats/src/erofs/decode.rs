@@ -51,7 +51,7 @@ impl Method {
         }
     }
 
-    /// Fills `output` from `input`, which has zeros in front. `partial`: the data may go on behind that.
+    /// Fills `output` from `input`, which may have zeros in front. `partial`: the data may go on behind that.
     pub(super) fn decode(self, input: &[u8], output: &mut [u8], partial: bool) -> Result<(), DecodeError> {
         let start = input.iter().position(|byte| *byte != 0).ok_or(DecodeError::Empty)?;
         let input = &input[start..];
@@ -119,8 +119,8 @@ fn lz4(input: &[u8], output: &mut [u8]) -> Result<(usize, bool), DecodeError> {
         let taken = bytes.len().min(room);
         output[filled..filled + taken].copy_from_slice(&bytes[..taken]);
         filled += taken;
-        if source.at == input.len() || taken < bytes.len() {
-            return Ok((filled, taken == bytes.len()));
+        if source.at == input.len() || filled == output.len() {
+            return Ok((filled, source.at == input.len() && taken == bytes.len()));
         }
         let distance = usize::from(u16::from_le_bytes([source.byte()?, source.byte()?]));
         let wanted = source.length(token & 15)?.saturating_add(4);

@@ -57,16 +57,16 @@ impl Features {
         match incompatible & !KNOWN {
             0 => Ok(Self {
                 incompatible,
-                // Without settings the field is LZ4's longest distance, and LZ4 the only method.
-                algorithms: if incompatible & SETTINGS == 0 { 1 } else { u16_at(superblock, 84) },
-                packed_nid: u64::from_le_bytes(array_at(superblock, 104)),
+                // Without settings the field is LZ4's longest distance, for LZ4 is the only method then.
+                algorithms: if incompatible & SETTINGS == 0 { 0 } else { u16_at(superblock, 84) },
+                packed_nid: u64::from_le_bytes(array_at(superblock, 96)),
                 written: None,
             }),
             unknown => Err(unknown),
         }
     }
 
-    /// Whether compressed bytes end where their blocks end. Linux 5.3 and later write no others.
+    /// Whether compressed bytes end where their blocks end; before Linux 5.3 they started where those start.
     pub(super) fn padded_in_front(&self) -> bool {
         self.incompatible & ZERO_PADDING != 0
     }

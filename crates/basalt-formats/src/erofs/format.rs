@@ -145,7 +145,7 @@ impl Superblock {
         put(&mut bytes, 64, &self.label);
         put(&mut bytes, 80, &self.features.incompatible.to_le_bytes());
         put(&mut bytes, 84, &self.features.algorithms.to_le_bytes());
-        put(&mut bytes, 104, &self.features.packed_nid.to_le_bytes());
+        put(&mut bytes, 96, &self.features.packed_nid.to_le_bytes());
         bytes
     }
 

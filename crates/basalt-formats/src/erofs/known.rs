@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::{codec::Compression, squeeze::Cluster};
 use crate::ReadAt;
 
+mod bytes;
+
+pub use bytes::IndexError;
+
 /// Changes with everything that changes what the compressors give for the same input.
 const REVISION: u32 = 1;
 

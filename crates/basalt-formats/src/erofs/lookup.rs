@@ -46,6 +46,7 @@ pub(super) struct Lookup {
     inline: u16,
     /// Where the last run starts in the packed file.
     fragment: Option<u64>,
+    padded: bool,
 }
 
 /// A run of a file, and where its bytes are.
@@ -133,12 +134,14 @@ pub(super) struct Indexed {
     pub(super) header: u64,
     /// Whether entries are packed.
     pub(super) packed: bool,
+    /// Whether compressed bytes have zeros in front; without, they may have anything behind.
+    pub(super) padded: bool,
 }
 
 impl Lookup {
     /// Reads the 8 bytes of the header.
     pub(super) fn new(inode: Indexed, header: &[u8]) -> Result<Self, ClusterError> {
-        let Indexed { size, block_bits, header: at, packed } = inode;
+        let Indexed { size, block_bits, header: at, packed, padded } = inode;
         let (advise, bits) = (u16_at(header, 4), header[7]);
         let mut lookup = Self {
             size,
@@ -149,6 +152,7 @@ impl Lookup {
             methods: [None, None],
             inline: 0,
             fragment: None,
+            padded,
         };
         if bits & WHOLE_FRAGMENT != 0 {
             let [a, b, c, d, e, f, g, h] = *header else { return Err(ClusterError::Header { advise, bits }) };
@@ -270,7 +274,7 @@ impl Lookup {
             _second => self.methods[1],
         };
         let method = method.ok_or(ClusterError::Method)?;
-        Ok(Place::Compressed { offset, length, method, partial: run.partial })
+        Ok(Place::Compressed { offset, length, method, partial: run.partial || !self.padded })
     }
 
     fn entries(&self) -> u64 {

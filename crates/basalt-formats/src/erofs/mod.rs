@@ -19,6 +19,7 @@
 mod codec;
 mod conveyor;
 mod crc32c;
+mod cut;
 mod decode;
 mod directory;
 mod error;
@@ -43,7 +44,7 @@ pub use decode::DecodeError;
 pub use directory::DirectoryProblem;
 pub use error::{NodeProblem, PlanError, ReadError, WriteError};
 pub use format::{DataLayout, Superblock, SuperblockError};
-pub use known::{Donor, Index};
+pub use known::{Donor, Index, IndexError};
 pub use lookup::ClusterError;
 pub use pack::{PackOptions, Packed, pack};
 pub use plan::{Layout, Options};

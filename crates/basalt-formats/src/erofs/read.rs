@@ -277,12 +277,10 @@ impl Reader<'_> {
         if size == 0 {
             return Ok(Content::inline([]));
         }
-        if !self.superblock.features.padded_in_front() {
-            return Err(ReadError::Unsupported { nid, layout: located.inode.layout });
-        }
         let header = located.behind.next_multiple_of(8);
         let bytes = self.windows.bytes(nid, "the index header", header, map::HEADER as u64)?;
-        let indexed = Indexed { size, block_bits: self.superblock.block_bits, header, packed };
+        let padded = self.superblock.features.padded_in_front();
+        let indexed = Indexed { size, block_bits: self.superblock.block_bits, header, packed, padded };
         let lookup = Lookup::new(indexed, &bytes).map_err(|source| ReadError::Cluster { nid, source })?;
         if let Some((offset, length)) = lookup.index()
             && !self.windows.contains(offset, length)

@@ -103,12 +103,11 @@ fn finish(
         done.tail = Some(Tail { length: rest.len() as u32, bytes, compressed: true });
         return Ok(());
     }
-    let over = fill.wrote % block;
-    if over != 0 && fill.wrote > block {
-        let whole = codec.output().to_vec();
-        let budget = fill.wrote - over;
-        let mut ratio = rest.len() as f64 / fill.wrote as f64;
-        if let Some(split) = codec.fill(rest, budget, &mut ratio)?.filter(|split| pays(*split)) {
+    let whole = codec.output().to_vec();
+    let budget = fill.wrote / block * block;
+    if budget < fill.wrote && budget > 0 {
+        let split = codec.shorten(rest, budget)?.filter(|split| pays(*split) && split.read < rest.len());
+        if let Some(split) = split {
             let start = codec.output().to_vec();
             let last = &rest[split.read..];
             let tail = codec.whole(last, MAX_TAIL.min(last.len()))?;
@@ -116,17 +115,13 @@ fn finish(
             let stored = start.len().next_multiple_of(block) + size + TAIL_GAIN;
             if size <= MAX_TAIL && stored <= whole.len().next_multiple_of(block) {
                 add_compressed(split.read, &start, blocks, done);
-                if !last.is_empty() {
-                    let bytes = if tail.is_some() { codec.output() } else { last }.to_vec();
-                    done.tail = Some(Tail { length: last.len() as u32, bytes, compressed: tail.is_some() });
-                }
+                let bytes = if tail.is_some() { codec.output() } else { last }.to_vec();
+                done.tail = Some(Tail { length: last.len() as u32, bytes, compressed: tail.is_some() });
                 return Ok(());
             }
         }
-        add_whole(rest, &whole, blocks, done);
-    } else {
-        add_whole(rest, &codec.output().to_vec(), blocks, done);
     }
+    add_whole(rest, &whole, blocks, done);
     Ok(())
 }
 

@@ -24,9 +24,14 @@ use std::{
     sync::Mutex,
 };
 
+mod torture;
+
+#[allow(unused_imports, reason = "each test file uses a part of this")]
+pub use torture::torture;
+
 use basalt_formats::{
     ReadAt, WriteAt,
-    erofs::{Image, Layout, Options},
+    erofs::{self, Compression, Donor, Index, Layout, Options, PackOptions},
     tree::{Content, Device, Kind, Metadata, Node, NodeId, ReadContent, Source, Tree},
 };
 use basalt_types::{Digest, Guid};
@@ -304,8 +309,75 @@ pub fn image_file(tree: &Tree, content: &dyn ReadContent, path: &Path) {
 
 /// Reads an image and states its facts.
 pub fn facts_of_image(image: &dyn ReadAt) -> Facts {
-    let tree = Image::open(image).unwrap().tree(0).unwrap();
-    facts_of_tree(&tree, &basalt_formats::tree::Stores(&[image]))
+    let (tree, files) = erofs::unpack(Borrowed(image), 0).unwrap();
+    facts_of_tree(&tree, &files)
+}
+
+/// Another's bytes, where a value is asked for.
+pub struct Borrowed<'a>(pub &'a dyn ReadAt);
+
+impl ReadAt for Borrowed<'_> {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, buffer)
+    }
+}
+
+/// Memory that checks what the packer promises: whole blocks, each once, and in the end all of them.
+#[derive(Default)]
+pub struct Blocks(Mutex<BTreeMap<u64, Vec<u8>>>);
+
+impl Blocks {
+    pub fn into_bytes(self, size: u64) -> Vec<u8> {
+        let blocks = self.0.into_inner().unwrap();
+        assert_eq!(blocks.len() as u64, size / 4096, "not every block was written");
+        blocks.into_values().flatten().collect()
+    }
+}
+
+impl WriteAt for Blocks {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        assert_eq!((offset % 4096, bytes.len() % 4096), (0, 0), "{} bytes at {offset}", bytes.len());
+        let mut blocks = self.0.lock().unwrap();
+        for (number, block) in (offset / 4096..).zip(bytes.chunks(4096)) {
+            assert!(blocks.insert(number, block.to_vec()).is_none(), "block {number} was written twice");
+        }
+        Ok(())
+    }
+}
+
+pub fn pack_options(compression: Option<Compression>) -> PackOptions {
+    PackOptions { image: options(), compression, late: None }
+}
+
+/// The packed image of a tree, in memory, and what it holds.
+pub fn packed(
+    tree: &Tree,
+    content: &dyn ReadContent,
+    options: &PackOptions,
+    donors: &[Donor<'_>],
+) -> (Vec<u8>, Index) {
+    let sink = Blocks::default();
+    let packed = erofs::pack(tree, content, options, donors, &sink).unwrap();
+    let size = packed.image_size();
+    let index = packed.finish(tree, content, &sink).unwrap();
+    (sink.into_bytes(size), index)
+}
+
+/// Runs a program of the trixie tree, which must have been set up, on files of the host.
+pub fn run_trixie(program: &str, arguments: &[&std::ffi::OsStr]) -> String {
+    let tree = std::env::var_os("BASALT_TRIXIE_TREE").map(PathBuf::from);
+    let tree = tree.expect("BASALT_TRIXIE_TREE is not set: run it through cargo xtask test");
+    let libraries = tree.join("usr/lib/x86_64-linux-gnu");
+    let program = tree.join("usr/bin").join(program);
+    let mut all: Vec<&std::ffi::OsStr> =
+        vec!["--library-path".as_ref(), libraries.as_ref(), program.as_ref()];
+    all.extend(arguments);
+    let loader = libraries.join("ld-linux-x86-64.so.2");
+    run(&loader.display().to_string(), "the trixie tree has no such program", &all)
 }
 
 /// Runs a tool; fails with its output, or with what to install.
@@ -430,14 +502,28 @@ impl ReadContent for Files {
     }
 }
 
-/// Content that is computed: store 0 is zeros with one byte set in every GiB, the other stores are pseudo-random.
+/// Content that is computed: store 0 is zeros with one byte set in every GiB, stores from 1000 on are parts of text,
+/// noise and zeros, the other stores are noise.
 pub struct Generated;
 
 impl ReadContent for Generated {
     fn read_stored(&self, store: u32, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let noise = |at: u64| ((at ^ u64::from(store)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8;
+        if store >= 1000 {
+            let words = b"the quick brown fox jumps over a lazy dog and lives in the deep, deep forest ";
+            for (at, byte) in (offset..).zip(buffer) {
+                let word = usize::from(noise(at / 6)) * 7 + (at % 6) as usize;
+                *byte = match noise(at >> 15) % 4 {
+                    0 => noise(at),
+                    1 if at % 3 > 0 => 0,
+                    _ => words[word % words.len()],
+                };
+            }
+            return Ok(());
+        }
         if store > 0 {
             for (at, byte) in (offset..).zip(buffer) {
-                *byte = ((at ^ u64::from(store)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8;
+                *byte = noise(at);
             }
             return Ok(());
         }
@@ -460,6 +546,11 @@ pub fn directory() -> Node {
 
 pub fn text(bytes: &[u8]) -> Node {
     node(0o644, Kind::File(Content::inline(bytes)))
+}
+
+/// A file of text, noise and zeros.
+pub fn mixed(store: u32, size: u64) -> Node {
+    node(0o644, Kind::File(Content { size, source: Source::Stored { store, offset: 0 } }))
 }
 
 /// A file of pseudo-random bytes.

@@ -98,7 +98,7 @@ fn foreign_superblocks_are_refused_by_reason() {
     };
     assert!(matches!(with(0, 0), Err(SuperblockError::Magic { .. })));
     assert_eq!(with(12, 17), Err(SuperblockError::BlockSize { bits: 17 }));
-    assert_eq!(with(80, 0x2b), Err(SuperblockError::Features { features: 0x2a }));
+    assert_eq!(with(80, 0xcb), Err(SuperblockError::Features { features: 0xc0 }));
     assert_eq!(with(86, 1), Err(SuperblockError::Field { field: "extra_devices" }));
     assert_eq!(with(90, 1), Err(SuperblockError::Field { field: "dirblkbits" }));
 }
