@@ -1,4 +1,4 @@
-//! The initramfs archive: cpio in the `newc` format, as Linux unpacks it
+//! The initramfs archive, and a system tree for whoever boots from memory: cpio in the `newc` format, as Linux unpacks it
 //! (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 //!
 //! An entry is a header of 110 bytes (magic `070701` and 13 numbers of 8 hex digits), the name with a NUL, padding to
@@ -13,7 +13,7 @@ mod read;
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::tree::{Device, Kind, Node, NodeId, ReadContent, Tree};
+use crate::tree::{Content, Device, Kind, Node, NodeId, ReadContent, Tree};
 
 pub use read::{CpioError, Entry, entries};
 
@@ -27,6 +27,8 @@ const TRAILER: &[u8] = b"TRAILER!!!";
 const ALIGNMENT: usize = 4;
 /// Bytes of the archive are a multiple of this, so that a second archive can follow.
 const BLOCK: usize = 512;
+/// Bytes of a file that are in memory at a time.
+const PIECE: u64 = 1 << 20;
 
 /// Why a tree can't become an archive.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,9 @@ pub enum WriteError {
         /// Its path.
         path: String,
     },
+    /// The archive can't be put.
+    #[error("the archive could not be written")]
+    Sink(#[source] io::Error),
 }
 
 /// Why an archive could not be compressed.
@@ -69,8 +74,23 @@ pub struct CompressError {
 /// # Errors
 /// When content can't be read or a file is too large.
 pub fn write(tree: &Tree, content: &dyn ReadContent, newest: i64) -> Result<Vec<u8>, WriteError> {
-    let names = Names::of(tree);
     let mut archive = Vec::new();
+    stream(tree, content, newest, &mut archive)?;
+    Ok(archive)
+}
+
+/// Writes the archive of a tree piece by piece and gives its length, with the same bytes as [`write`].
+///
+/// # Errors
+/// When content can't be read, a file is too large, or the sink fails.
+pub fn stream(
+    tree: &Tree,
+    content: &dyn ReadContent,
+    newest: i64,
+    sink: &mut dyn io::Write,
+) -> Result<u64, WriteError> {
+    let names = Names::of(tree);
+    let mut archive = Archive { sink, length: 0 };
     for (path, id) in &names.in_order {
         let shared = &names.shared[id];
         let node = tree.node(*id);
@@ -81,9 +101,8 @@ pub fn write(tree: &Tree, content: &dyn ReadContent, newest: i64) -> Result<Vec<
         // Linux links a file's names to the first one and fills it when data comes: with the last name. It does not
         // link symbolic links, so each needs its target.
         let is_file = matches!(node.kind, Kind::File(_));
-        let data = if !is_file || shared.last == *path { data_of(node, content, &text)? } else { Vec::new() };
-        let size = u32::try_from(data.len()).ok();
-        let too_large = || WriteError::TooLarge { path: text(), size: data.len() as u64 };
+        let data = if !is_file || shared.last == *path { Data::of(node) } else { Data::None };
+        let too_large = |_| WriteError::TooLarge { path: text(), size: data.size() };
         let header = Header {
             ino: shared.number,
             mode: u32::from(node.metadata.mode) | type_bits(&node.kind),
@@ -91,16 +110,15 @@ pub fn write(tree: &Tree, content: &dyn ReadContent, newest: i64) -> Result<Vec<
             gid: node.metadata.gid,
             links: shared.links,
             mtime: clamp(node.metadata.mtime, newest),
-            size: size.ok_or_else(too_large)?,
+            size: u32::try_from(data.size()).map_err(too_large)?,
             device: device(&node.kind),
         };
-        header.append(&mut archive, path);
-        archive.extend_from_slice(&data);
-        pad(&mut archive, ALIGNMENT);
+        archive.put(&header.encode(path))?;
+        archive.put_data(&data, content, &text)?;
     }
-    Header { links: 1, ..Header::default() }.append(&mut archive, TRAILER);
-    pad(&mut archive, BLOCK);
-    Ok(archive)
+    archive.put(&Header { links: 1, ..Header::default() }.encode(TRAILER))?;
+    archive.pad(BLOCK)?;
+    Ok(archive.length)
 }
 
 /// Compresses an archive as one zstd frame with a checksum. The same bytes and level give the same frame.
@@ -176,37 +194,90 @@ struct Header {
 }
 
 impl Header {
-    fn append(&self, archive: &mut Vec<u8>, name: &[u8]) {
+    /// The header, the name and what pads both.
+    fn encode(&self, name: &[u8]) -> Vec<u8> {
         let Self { ino, mode, uid, gid, links, mtime, size, device } = self;
         let name_size = name.len() as u32 + 1;
         // The device that holds the archive's files is 0:0; the checksum is unused.
         let fields = [*ino, *mode, *uid, *gid, *links, *mtime, *size, 0, 0, device.0, device.1, name_size, 0];
-        archive.extend_from_slice(MAGIC);
+        let mut bytes = MAGIC.to_vec();
         for field in fields {
-            archive.extend_from_slice(format!("{field:08x}").as_bytes());
+            bytes.extend_from_slice(format!("{field:08x}").as_bytes());
         }
-        archive.extend_from_slice(name);
-        archive.push(0);
-        pad(archive, ALIGNMENT);
+        bytes.extend_from_slice(name);
+        bytes.push(0);
+        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+        bytes
     }
 }
 
-fn pad(archive: &mut Vec<u8>, unit: usize) {
-    archive.resize(archive.len().next_multiple_of(unit), 0);
+/// What follows a header.
+enum Data<'a> {
+    None,
+    File(&'a Content),
+    Target(&'a [u8]),
 }
 
-fn data_of(node: &Node, reader: &dyn ReadContent, path: &dyn Fn() -> String) -> Result<Vec<u8>, WriteError> {
-    match &node.kind {
-        Kind::File(content) if content.size > u64::from(u32::MAX) => {
-            Err(WriteError::TooLarge { path: path(), size: content.size })
+impl<'a> Data<'a> {
+    fn of(node: &'a Node) -> Self {
+        match &node.kind {
+            Kind::File(content) => Self::File(content),
+            Kind::Symlink(target) => Self::Target(target),
+            Kind::Directory(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo | Kind::Socket => {
+                Self::None
+            }
         }
-        Kind::File(content) => {
-            content.read(reader).map_err(|source| WriteError::Content { path: path(), source })
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::None => 0,
+            Self::File(content) => content.size,
+            Self::Target(target) => target.len() as u64,
         }
-        Kind::Symlink(target) => Ok(target.clone()),
-        Kind::Directory(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo | Kind::Socket => {
-            Ok(Vec::new())
+    }
+}
+
+/// The archive on its way.
+struct Archive<'a> {
+    sink: &'a mut dyn io::Write,
+    length: u64,
+}
+
+impl Archive<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.length += bytes.len() as u64;
+        self.sink.write_all(bytes).map_err(WriteError::Sink)
+    }
+
+    fn pad(&mut self, unit: usize) -> Result<(), WriteError> {
+        let over = (self.length % unit as u64) as usize;
+        if over == 0 { Ok(()) } else { self.put(&[0; BLOCK][..unit - over]) }
+    }
+
+    /// Puts data piece by piece, and what pads it.
+    fn put_data(
+        &mut self,
+        data: &Data<'_>,
+        reader: &dyn ReadContent,
+        path: &dyn Fn() -> String,
+    ) -> Result<(), WriteError> {
+        match data {
+            Data::None => {}
+            Data::Target(target) => self.put(target)?,
+            Data::File(content) => {
+                let mut piece = vec![0; content.size.min(PIECE) as usize];
+                let mut offset = 0;
+                while offset < content.size {
+                    let length = (content.size - offset).min(PIECE) as usize;
+                    let read = content.read_at(reader, offset, &mut piece[..length]);
+                    read.map_err(|source| WriteError::Content { path: path(), source })?;
+                    self.put(&piece[..length])?;
+                    offset += length as u64;
+                }
+            }
         }
+        self.pad(ALIGNMENT)
     }
 }
 

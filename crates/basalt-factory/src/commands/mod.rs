@@ -7,6 +7,7 @@ pub mod inspect;
 pub mod lint;
 pub mod lock;
 pub mod plan;
+pub mod push;
 pub mod run;
 pub mod schema;
 pub mod store;
