@@ -7,13 +7,14 @@ mod build_support;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    os::unix::fs::FileExt as _,
     path::Path,
     process::{Command, Stdio},
 };
 
 use basalt_fetch::mirror;
 use basalt_testkit::{Archive, CachingMirror};
-use build_support::{Project, assert_fails, assert_works, replace};
+use build_support::{Project, assert_fails, assert_works, copy, replace};
 use tempfile::TempDir;
 
 /// A mirror on this machine of what the host's mirror has, with the folder that its files can be damaged in.
@@ -125,6 +126,32 @@ fn a_damaged_package_is_told_then_fetched_again() {
     assert_works(&again);
     let text = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(text.contains("was damaged in the store"), "{text}");
+}
+
+#[test]
+fn a_damaged_step_result_is_told_then_made_anew() {
+    let project = Project::with_own_cache();
+    assert_works(&project.run(&["build", "--locked"]));
+    let result = project.result_of("base");
+    // A copy with its attributes: the shared cache keeps the whole one.
+    let aside = result.with_extension("copy");
+    copy(&result, &aside, &["--preserve=xattr"]);
+    fs::rename(&aside, &result).unwrap();
+    let file = fs::OpenOptions::new().read(true).write(true).open(&result).unwrap();
+    let (middle, mut byte) = (file.metadata().unwrap().len() / 2, [0]);
+    file.read_exact_at(&mut byte, middle).unwrap();
+    file.write_all_at(&[!byte[0]], middle).unwrap();
+
+    let before = project.left_in_out();
+    fs::write(project.folder.path().join("files/motd"), "The base is read again for this.\n").unwrap();
+    let refused = project.run(&["build", "--locked"]);
+    assert_fails(
+        &refused,
+        3,
+        &[result.to_str().unwrap(), "was damaged on the disk; it is removed", "next: "],
+    );
+    assert_eq!(project.left_in_out(), before);
+    assert_works(&project.run(&["build", "--locked"]));
 }
 
 #[test]

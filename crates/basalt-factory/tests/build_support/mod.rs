@@ -87,6 +87,15 @@ impl Project {
         }
     }
 
+    /// Where the cache keeps what a step made, a tree.
+    pub(crate) fn result_of(&self, step: &str) -> PathBuf {
+        let plan = self.run(&["plan", "--locked", "--json"]);
+        let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
+        let steps = plan["steps"].as_array().unwrap();
+        let key = steps.iter().find(|one| one["name"] == step).unwrap()["key"].as_str().unwrap();
+        self.cache().join("steps").join(format!("{}.erofs", key.trim_start_matches("sha256:")))
+    }
+
     /// The digest that the lock has for a package.
     pub(crate) fn locked_digest(&self, package: &str) -> String {
         let lock = fs::read_to_string(self.folder.path().join("recipe.lock")).unwrap();
