@@ -13,6 +13,7 @@ mod boot;
 mod identity;
 mod live;
 mod machine_id;
+pub mod openrc;
 pub mod package;
 mod plan;
 mod provision;

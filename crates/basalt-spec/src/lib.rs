@@ -20,13 +20,14 @@ mod yaml;
 
 pub use diagnostic::{Problem, ProblemKind, SpecError, nearest};
 pub use lock::{
-    ChangeSort, LOCK_VERSION, Lock, LockChange, LockDiff, LockError, LockMisfit, LockedPackage, LockedSource,
-    Origin, Reason,
+    ChangeSort, LOCK_VERSION, Lock, LockChange, LockDiff, LockError, LockMisfit, LockedImage, LockedLayer,
+    LockedPackage, LockedSource, Origin, Reason,
 };
 pub use manifest::{Artifact, DocumentError, ImageInfo, MANIFEST_VERSION, Manifest, ManifestPartition};
 pub use recipe::{
     ApiVersion, Base, Compression, DebianBase, Disk, FileContent, FileEntry, FileSystem, Implied, Kernel,
-    Output, OutputSource, Pocket, Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User, Written,
+    OciBase, Output, OutputSource, Pocket, Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User,
+    Written,
 };
 pub use resolved::{ResolveError, ResolvedRecipe};
 pub use schema::{recipe_schema, recipe_schema_text};

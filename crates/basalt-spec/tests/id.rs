@@ -27,6 +27,7 @@ fn resolved(text: &str, motd: &[u8]) -> ResolvedRecipe {
         epoch: 1,
         sources: vec![],
         packages: vec![],
+        oci: None,
     };
     let files = BTreeMap::from([("motd".parse().unwrap(), Digest::of(motd))]);
     ResolvedRecipe::new(recipe, lock, files).unwrap()

@@ -19,7 +19,10 @@ use basalt_fetch::{
     store::{Check, Found, Store},
 };
 use basalt_image::plan::{self, Below, BuildPlan, Inputs, Keys, Observed, Outputs};
-use basalt_spec::{Lock, LockedPackage, Origin, OutputSource, Recipe, ResolvedRecipe, words::RelativePath};
+use basalt_spec::{
+    Lock, LockedImage, LockedPackage, OciBase, Origin, OutputSource, Recipe, ResolvedRecipe,
+    words::RelativePath,
+};
 use basalt_types::{ByteSize, Digest};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde::{Deserialize, Serialize};
@@ -239,6 +242,12 @@ impl Build {
         self.lock().added_to(self.below.as_deref().map(Self::lock))
     }
 
+    /// The OCI image that this build starts from; what is below has its own.
+    pub fn image(&self) -> Option<(&OciBase, &LockedImage)> {
+        let base = self.recipe().base.oci.as_ref().filter(|_| self.below.is_none());
+        base.zip(self.lock().oci.as_ref())
+    }
+
     fn keys(&self) -> Keys {
         Keys::of(&self.inputs)
     }
@@ -290,9 +299,19 @@ impl Build {
             count += 1;
             bytes += package.size;
         }
+        let layers = self.image().map(|(_, image)| image.layers.as_slice()).unwrap_or_default();
+        for layer in layers {
+            match self.host.store.get(&layer.digest, Some(layer.size), check).or_fail(Kind::Host)? {
+                Found::Whole(_) => continue,
+                Found::Absent => {}
+                Found::Corrupt(moved) => damaged.push((format!("layer {}", layer.digest), moved)),
+            }
+            count += 1;
+            bytes += layer.size;
+        }
         let observed = Observed {
             missing_packages: (count, ByteSize::bytes(bytes)),
-            package_count: packages.len(),
+            package_count: packages.len() + layers.len(),
             ignore_cache: self.observed.ignore_cache,
             results,
             standing_output: self.standing_output(),

@@ -1,6 +1,7 @@
 //! Resolves a recipe and executes a build plan.
 
 pub mod artifact;
+pub mod base_oci;
 pub mod bill;
 pub mod build;
 pub mod cache;

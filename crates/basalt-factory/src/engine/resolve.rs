@@ -25,7 +25,7 @@ use basalt_spec::{
 };
 use basalt_types::Digest;
 
-use super::{node::PACKAGE, project::Project};
+use super::{base_oci, node::PACKAGE, project::Project};
 use crate::{
     commands::FileError,
     error::{CommandError, CommandResult, Kind, OrFail as _},
@@ -56,6 +56,9 @@ pub fn resolve(
     node_control: &str,
 ) -> CommandResult<Lock> {
     let recipe = &project.recipe;
+    if let Some(base) = &recipe.base.oci {
+        return base_oci::resolve(project, base, below, context);
+    }
     let sources = sources(project, facts)?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).or_fail(Kind::Host)?;
     let now = i64::try_from(now.as_secs()).or_fail(Kind::Host)?;
@@ -236,6 +239,7 @@ fn lock(
         epoch: u64::try_from(indices.epoch()).or_fail(Kind::Remote)?,
         sources: indices.suites.iter().map(locked_source).collect::<CommandResult<_>>()?,
         packages: packages.collect::<CommandResult<_>>()?,
+        oci: None,
     };
     lock.sort();
     Ok(lock)

@@ -4,6 +4,7 @@
 //! so that a review shows what changed. [`Lock::parse`] refuses unknown keys, another version and broken order.
 
 mod diff;
+mod oci;
 
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use diff::{ChangeSort, LockChange, LockDiff};
+pub use oci::{LockedImage, LockedLayer};
 
 use crate::{
     canonical,
@@ -45,6 +47,9 @@ pub struct Lock {
     pub sources: Vec<LockedSource>,
     /// The packages, by name and then architecture.
     pub packages: Vec<LockedPackage>,
+    /// The OCI image that the recipe starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<LockedImage>,
 }
 
 /// One verified index.
@@ -252,18 +257,23 @@ impl Lock {
         Ok(())
     }
 
-    /// The digest of what enters an image: packages and the epoch, not where they were fetched. Two mirrors of one
+    /// The digest of what enters an image: packages, layers and the epoch, not where they were fetched. Two mirrors of one
     /// archive give the same.
     pub fn content_digest(&self) -> Digest {
         let packages = self.packages.iter().map(|package| {
             serde_json::json!([package.name, package.version, package.architecture, package.sha256])
         });
-        canonical::digest(&serde_json::json!({
+        let mut content = serde_json::json!({
             "format": LOCK_VERSION,
             "architecture": self.architecture,
             "epoch": self.epoch,
             "packages": packages.collect::<Vec<_>>(),
-        }))
+        });
+        if let Some(image) = &self.oci {
+            let layers: Vec<&Digest> = image.layers.iter().map(|layer| &layer.diff_id).collect();
+            content["layers"] = serde_json::json!(layers);
+        }
+        canonical::digest(&content)
     }
 
     /// The package of this name, if there is one.

@@ -25,6 +25,7 @@ pub(crate) fn lock() -> Lock {
     Lock {
         version: LOCK_VERSION,
         recipe_digest: recipe().resolution_digest(),
+        below: None,
         architecture: Architecture::Amd64,
         epoch: 1_760_000_000,
         sources: vec![LockedSource {
@@ -44,6 +45,7 @@ pub(crate) fn lock() -> Lock {
                 ..package("own", "1")
             },
         ],
+        oci: None,
     }
 }
 
