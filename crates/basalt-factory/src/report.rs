@@ -122,6 +122,14 @@ impl Reporter {
         Ok(value)
     }
 
+    /// Tells a person something at the end; a program has the events.
+    pub fn tell(&self, text: &str) {
+        match self.audience {
+            Audience::Text => self.line(text.trim_end()),
+            Audience::Json | Audience::None => {}
+        }
+    }
+
     /// Takes an unfinished bar off the terminal, before something else is printed.
     pub fn clear(&self) {
         if let Some(Ok(bar)) = self.bar.as_ref().map(Mutex::lock) {

@@ -46,6 +46,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let outcome = build::execute(&build, &plan, &reporter)?;
 
     let mut text: String = outcome.files.iter().map(|path| format!("{}\n", path.display())).collect();
+    if let Some(summary) = &outcome.summary {
+        reporter.tell(&summary.to_string());
+    }
     if let Some(size) = outcome.minimum_disk {
         text.push_str(&format!("the machine's disk needs {} or more\n", size.human()));
     }

@@ -151,6 +151,27 @@ impl Cache {
         matches!(self.lease.hold(&self.result(key, kind)), Ok(true))
     }
 
+    /// The results of this kind that were used last, newest first; they are in use from now on.
+    ///
+    /// # Errors
+    /// When the cache can't be listed.
+    pub fn newest(&self, kind: ResultKind, most: usize) -> Result<Vec<PathBuf>, CacheError> {
+        let path = self.root.join("steps");
+        let fail = |source| CacheError::Io { path: path.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&path).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let named = entry.path().extension().is_some_and(|ending| ending == kind.extension());
+            // What another build removes meanwhile is no result any more.
+            if let (true, Ok(facts)) = (named, entry.metadata()) {
+                found.push((facts.modified().map_err(fail)?, entry.path()));
+            }
+        }
+        found.sort();
+        let held = |path: &PathBuf| matches!(self.lease.hold(path), Ok(true));
+        Ok(found.into_iter().rev().map(|(_, path)| path).take(most).filter(held).collect())
+    }
+
     /// A new file to write a result into, on the same file system as its place.
     ///
     /// # Errors

@@ -22,7 +22,9 @@ use basalt_image::{
     kernel,
     plan::{BuildPlan, Step, StepName},
 };
-use basalt_spec::{Artifact, LockedPackage, MANIFEST_VERSION, Manifest, Origin, OutputSource, Script};
+use basalt_spec::{
+    Artifact, LockedPackage, MANIFEST_VERSION, Manifest, Origin, Output, OutputSource, Script,
+};
 use basalt_types::{ByteSize, Digest, Guid};
 
 use super::{Build, OutputRecord};
@@ -30,11 +32,13 @@ use crate::{
     base::{BaseRequest, DebPackage, ExtendRequest, ScriptRequest, Workshop},
     engine::{
         base_oci,
+        bill::{self, BuildReport, Made},
         cache::ResultKind,
         node::PACKAGE,
         output::{PartialFile, Stamp},
         outputs::{self, OutputsError, WrittenFile},
         release::{self, Release, ReleaseError},
+        store_care,
         stores::OpenFile,
     },
     error::{CommandError, CommandResult, Kind, OrFail as _},
@@ -49,6 +53,8 @@ const INITRAMFS_LEVEL: i32 = 15;
 pub struct Outcome {
     /// The files, most interesting first.
     pub files: Vec<PathBuf>,
+    /// What was made and how long it took; `None` when nothing ran.
+    pub summary: Option<BuildReport>,
     /// The smallest disk that the image can grow on; `None` when nothing ran.
     pub minimum_disk: Option<ByteSize>,
 }
@@ -58,18 +64,30 @@ pub struct Outcome {
 /// # Errors
 /// The first step's that fails; what steps before it made is kept.
 pub fn execute(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandResult<Outcome> {
-    let minimum_disk = execute_steps(build, plan, reporter)?;
+    let finished = execute_steps(build, plan, reporter)?;
+    let (summary, minimum_disk) = match finished {
+        Some(finished) => {
+            let minimum_disk = finished.minimum_disk;
+            (Some(describe(build, finished, reporter)?), minimum_disk)
+        }
+        None => (None, None),
+    };
+    if let Some(swept) = store_care::bound(build.host.cache.root()).or_fail(Kind::Host)? {
+        let (entries, size) = (report::count(swept.removed, "entry"), report::size(swept.bytes));
+        let text = format!("kept the cache within {}: removed {entries}, {size}", store_care::LIMIT_VARIABLE);
+        reporter.report(&Event::Note { step: StepName::Outputs, text });
+    }
     let endings = build.recipe().outputs.iter().flat_map(|output| output.endings());
-    let mut files: Vec<_> = endings.map(|ending| build.artifact(ending)).collect();
-    files.push(build.artifact("manifest.json"));
-    Ok(Outcome { files, minimum_disk })
+    let files = endings.map(|ending| build.artifact(ending));
+    let files = files.chain([build.artifact("manifest.json")]).collect();
+    Ok(Outcome { files, summary, minimum_disk })
 }
 
-fn execute_steps(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandResult<Option<ByteSize>> {
+fn execute_steps(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> CommandResult<Option<Finished>> {
     if let (Some(below), Some(plan)) = (&build.below, &plan.below) {
         execute_steps(below, plan, reporter)?;
     }
-    let mut minimum_disk = None;
+    let mut finished = None;
     for step in plan.steps.iter().filter(|step| step.runs()) {
         build.host.check_stop()?;
         let done = match step.name {
@@ -78,13 +96,48 @@ fn execute_steps(build: &Build, plan: &BuildPlan, reporter: &Reporter) -> Comman
             StepName::Script => script(build, step, reporter),
             StepName::Initramfs => make_initramfs(build, step, reporter),
             StepName::Release => make_release(build, step, reporter),
-            StepName::Outputs => write_outputs(build, plan, step, reporter).map(|size| minimum_disk = size),
+            StepName::Outputs => {
+                write_outputs(build, plan, step, reporter).map(|outputs| finished = Some(outputs))
+            }
         };
         // A worker that was interrupted fails in its own words; the person only wants to know that it stopped.
         build.host.check_stop()?;
         done?;
     }
-    Ok(minimum_disk)
+    Ok(finished)
+}
+
+/// Outputs that have their names.
+struct Finished {
+    key: Digest,
+    manifest: Manifest,
+    stamps: BTreeMap<PathBuf, Stamp>,
+    /// The smallest disk that the image can grow on.
+    minimum_disk: Option<ByteSize>,
+}
+
+/// Writes what goes with the outputs, and remembers that the folder holds this build.
+fn describe(build: &Build, finished: Finished, reporter: &Reporter) -> CommandResult<BuildReport> {
+    let Finished { key, manifest, mut stamps, minimum_disk: _ } = finished;
+    let (tree, stores) = system_tree(build)?;
+    // Most of a sparse image are zeros, which take seconds to hash; the root hash and the UKI say what it is.
+    let sparse = [Output::Disk, Output::Vhd].map(|output| build.artifact(output.endings()[0]));
+    let made = stamps.keys().filter(|path| !sparse.contains(path));
+    let made: Vec<Made> = made.map(|path| Made { path: path.clone(), digest: None }).collect();
+    let request = bill::Request {
+        manifest: &manifest,
+        lock: build.lock(),
+        root: Some((&tree, &stores)),
+        known: &|_node| None,
+        made: &made,
+        events: &reporter.journal(),
+        place: &|ending| build.artifact(ending),
+        key,
+    };
+    let written = bill::write(&request).or_fail(Kind::Host)?;
+    stamps.extend(written.stamps);
+    record_outputs(build, stamps)?;
+    Ok(written.report)
 }
 
 fn fetch(build: &Build, reporter: &Reporter) -> CommandResult {
@@ -278,11 +331,24 @@ fn make_release(build: &Build, step: &Step, reporter: &Reporter) -> CommandResul
             content: &stores,
             initramfs: &initramfs,
         };
+        let donors = donors(build)?;
         let folder = build.host.cache.new_result_folder().or_fail(Kind::Host)?;
-        let record = release::make(request, &mut tree, folder.path()).map_err(refuse_release)?;
+        let record = release::make(request, &mut tree, &donors, folder.path()).map_err(refuse_release)?;
         build.host.cache.keep_folder(folder, &step.key, ResultKind::Release).or_fail(Kind::Host)?;
         Ok(((), format!("root {}, root hash {}", record.root_size.human(), record.root_hash.hex())))
     })
+}
+
+/// Earlier releases of this cache, whose compressed files are taken over: the newest few, for most builds differ little
+/// from the one before.
+fn donors(build: &Build) -> CommandResult<Vec<release::Donor>> {
+    const MOST: usize = 3;
+    if build.observed.ignore_cache {
+        return Ok(Vec::new());
+    }
+    let newest = build.host.cache.newest(ResultKind::Release, MOST).or_fail(Kind::Host)?;
+    // One that can't be used costs time and nothing else.
+    Ok(newest.iter().filter_map(|folder| release::Donor::open(folder).ok()).collect())
 }
 
 fn refuse_release(error: ReleaseError) -> CommandError {
@@ -302,13 +368,13 @@ fn refuse_release(error: ReleaseError) -> CommandError {
     CommandError::new(kind, error)
 }
 
-/// Writes what the recipe asks for; gives the smallest disk that the image can grow on.
+/// Writes what the recipe asks for.
 fn write_outputs(
     build: &Build,
     plan: &BuildPlan,
     step: &Step,
     reporter: &Reporter,
-) -> CommandResult<Option<ByteSize>> {
+) -> CommandResult<Finished> {
     reporter.step(step.name, || {
         let release = match plan.step(StepName::Release) {
             Some(step) => Some(open_release(build, step)?),
@@ -333,9 +399,9 @@ fn write_outputs(
         let written = outputs::write(&context).map_err(|error| refuse_outputs(build, error))?;
         build.host.check_stop()?;
         let record = release.as_ref().map(|release| &release.record);
-        let (stamps, summary) = finish(build, step.key, written, record)?;
-        record_outputs(build, stamps)?;
-        Ok((record.map(|record| record.layout.minimum_disk()), summary))
+        let finished = finish(build, step.key, written, record)?;
+        let summary = report::count(finished.manifest.artifacts.len(), "file");
+        Ok((finished, summary))
     })
 }
 
@@ -382,13 +448,13 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// Gives everything its final name, the manifest last; says in a few words what was made.
+/// Gives everything its final name, the manifest last.
 fn finish(
     build: &Build,
     key: Digest,
     written: outputs::Written,
     record: Option<&release::Record>,
-) -> CommandResult<(BTreeMap<PathBuf, Stamp>, String)> {
+) -> CommandResult<Finished> {
     let outputs::Written { files, partitions } = written;
     let mut stamps = BTreeMap::new();
     let mut artifacts = Vec::new();
@@ -399,7 +465,6 @@ fn finish(
         artifacts.push(Artifact { output, file, size: stamp.size(), digest: None });
         stamps.insert(path, stamp);
     }
-    let summary = report::count(artifacts.len(), "file");
     let recipe = build.recipe();
     let manifest = Manifest {
         format: MANIFEST_VERSION,
@@ -418,7 +483,8 @@ fn finish(
     };
     let path = build.artifact("manifest.json");
     stamps.insert(path.clone(), write_whole(&path, manifest.to_json().as_bytes(), key)?);
-    Ok((stamps, summary))
+    let minimum_disk = record.map(|record| record.layout.minimum_disk());
+    Ok(Finished { key, manifest, stamps, minimum_disk })
 }
 
 fn write_whole(path: &Path, bytes: &[u8], key: Digest) -> CommandResult<Stamp> {

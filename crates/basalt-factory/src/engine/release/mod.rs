@@ -33,7 +33,7 @@ use thiserror::Error;
 
 use super::stores::OpenFile;
 
-pub use record::{OpenError, Record, Release};
+pub use record::{Donor, OpenError, Record, Release};
 pub use root::{HashTreeError, hash_tree};
 
 /// What a release is made of.
@@ -112,11 +112,17 @@ pub enum ReleaseError {
 /// What image.json is padded to, with blanks: the sizes that it names depend on the size of the file system that it is in.
 const IMAGE_INFO_SIZE: usize = 1024;
 
-/// Makes the release of `tree` in `folder`, which is there and empty. The tree gets its `image.json`.
+/// Makes the release of `tree` in `folder`, which is there and empty. The tree gets its `image.json`. What `donors` hold is
+/// not compressed again; the bytes are the same with and without them.
 ///
 /// # Errors
 /// When something that boots is missing, the content does not fit, or a file can't be written.
-pub fn make(request: Request<'_>, tree: &mut Tree, folder: &Path) -> Result<Record, ReleaseError> {
+pub fn make(
+    request: Request<'_>,
+    tree: &mut Tree,
+    donors: &[Donor],
+    folder: &Path,
+) -> Result<Record, ReleaseError> {
     let kernel = kernel::find(tree)?;
     let boot = uki::BootFiles::read(&request, tree, &kernel)?;
     let options = root::options(&request, tree, &kernel)?;
@@ -126,12 +132,14 @@ pub fn make(request: Request<'_>, tree: &mut Tree, folder: &Path) -> Result<Reco
 
     let root_file = fs::File::create_new(folder.join(record::ROOT))?;
     let sink = root::Sink(&root_file);
-    let packed = erofs::pack(tree, request.content, &options, &[], &sink)?;
+    let donors: Vec<erofs::Donor<'_>> = donors.iter().map(Donor::as_erofs).collect();
+    let packed = erofs::pack(tree, request.content, &options, &donors, &sink)?;
     let size = packed.image_size();
     let content = layout::Content { root: ByteSize::bytes(size), uki: ByteSize::bytes(boot.uki_size()) };
     let layout = LayoutSpec::from_content(content, &request.recipe.disk).map_err(ReleaseError::Layout)?;
     put_image_info(&request, tree, &layout)?;
-    packed.finish(tree, request.content, &sink)?;
+    let index = packed.finish(tree, request.content, &sink)?;
+    fs::write(folder.join(record::INDEX), index.to_bytes())?;
 
     let hash_tree = hash_tree(request.id, &OpenFile::open(&folder.join(record::ROOT))?)?;
     fs::write(folder.join(record::VERITY), &hash_tree.bytes)?;

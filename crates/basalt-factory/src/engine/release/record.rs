@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use basalt_formats::erofs;
 use basalt_image::layout::LayoutSpec;
 use basalt_types::{ByteSize, Digest};
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ use crate::engine::stores::OpenFile;
 pub(super) const ROOT: &str = "root.erofs";
 /// Its hash tree: superblock and levels.
 pub(super) const VERITY: &str = "root.verity";
+/// What the root holds, by content, for later builds.
+pub(super) const INDEX: &str = "root.index";
 /// The unified kernel image.
 pub(super) const UKI: &str = "uki.efi";
 /// The boot loader.
@@ -52,6 +55,28 @@ pub struct Release {
     pub uki: Vec<u8>,
     /// The boot loader.
     pub loader: Vec<u8>,
+}
+
+/// An earlier release whose compressed files a new one can take over.
+#[derive(Debug)]
+pub struct Donor {
+    root: OpenFile,
+    index: erofs::Index,
+}
+
+impl Donor {
+    /// Opens the release in `folder`.
+    ///
+    /// # Errors
+    /// When its root or the index of it is missing or damaged.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let index = erofs::Index::from_bytes(&fs::read(folder.join(INDEX))?).map_err(io::Error::other)?;
+        Ok(Self { root: OpenFile::open(&folder.join(ROOT))?, index })
+    }
+
+    pub(super) fn as_erofs(&self) -> erofs::Donor<'_> {
+        erofs::Donor { image: &self.root, index: &self.index }
+    }
 }
 
 /// Why a release can't be opened.
