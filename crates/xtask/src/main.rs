@@ -10,6 +10,7 @@ mod python;
 mod report;
 mod setup;
 mod soak;
+mod suite;
 mod test;
 mod tidy;
 mod tool;

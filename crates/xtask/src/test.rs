@@ -3,14 +3,14 @@
 //! The order is by how fast a mistake shows. Everything that is compiled is compiled in the dev profile: dependencies are
 //! compiled once for the tests and for the `basalt` that builds the image which the tests boot.
 
-use std::{path::PathBuf, thread};
+use std::thread;
 
 use crate::{
     demo,
     error::{Done, TaskError},
     paths, peers, python,
     report::Stages,
-    setup, tidy, tool,
+    setup, suite, tidy, tool,
 };
 
 /// What to run.
@@ -45,21 +45,11 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         ("BASALT_TEST_IMAGE", image),
         ("BASALT_CACHE", cache),
     ];
-    stages.run("tests", || tests(arguments, &environment))?;
+    stages.run("tests", || suite::run(arguments.filter.as_deref(), &environment))?;
     stages.report();
     Ok(())
 }
 
 fn clippy() -> Done {
     tool::watch(tool::cargo(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
-}
-
-fn tests(arguments: &Arguments, environment: &[(&str, PathBuf)]) -> Done {
-    let mut cargo = tool::cargo(["test", "--workspace", "--no-fail-fast"])?;
-    if let Some(filter) = &arguments.filter {
-        cargo = cargo.arg(filter);
-    }
-    // Two machines at a time: an emulated one keeps a processor and 1.5 GiB busy.
-    cargo = cargo.env("RUST_TEST_THREADS", "2").env("INSTA_UPDATE", "no");
-    tool::watch(environment.iter().fold(cargo, |cargo, (name, value)| cargo.env(name, value)))
 }

@@ -1,0 +1,131 @@
+//! The workspace's test programs, compiled by cargo and run one after another, each with its time: what makes
+//! `cargo xtask test` long is told by every run of it.
+
+use serde::Deserialize;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use basalt_exec::command::{Command, Program};
+
+use crate::{
+    error::{Done, TaskError},
+    report::say,
+    tool,
+};
+
+/// Longer than any test program takes on two slow, busy cores.
+const LIMIT: Duration = Duration::from_secs(3600);
+/// How many of the slowest are shown.
+const SHOWN: usize = 15;
+
+/// One test program.
+#[derive(Debug, PartialEq, Eq)]
+struct TestProgram {
+    /// `basalt-vm tests/driver`, `basalt-vm lib`.
+    name: String,
+    path: PathBuf,
+    /// Its package's folder: where cargo would run it.
+    folder: PathBuf,
+}
+
+/// Runs every test, or those whose name contains `filter`, with these variables; fails after all of them if one failed.
+pub(crate) fn run(filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done {
+    let built =
+        tool::cargo(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"])?;
+    let programs = parse(&String::from_utf8_lossy(&built.timeout(LIMIT).run()?))?;
+    let (mut times, mut failed) = (Vec::new(), Vec::new());
+    for program in &programs {
+        say(format!("\n--> {}", program.name));
+        let start = Instant::now();
+        let done = tool::watch(command(program, filter, environment)?);
+        times.push((start.elapsed(), program.name.as_str()));
+        match done {
+            Ok(()) => {}
+            Err(TaskError::Failed { exit, .. }) => failed.push(format!("{} {exit}", program.name)),
+            Err(other) => return Err(other),
+        }
+    }
+    let documentation = tool::cargo(["test", "--workspace", "--doc", "--quiet"])?;
+    tool::watch(filter.iter().fold(documentation, Command::arg))?;
+    times.sort();
+    say("\nslowest test programs                   seconds");
+    for (time, name) in times.iter().rev().take(SHOWN) {
+        say(format!("{name:<40}{:>7.1}", time.as_secs_f64()));
+    }
+    match failed.as_slice() {
+        [] => Ok(()),
+        some => Err(TaskError::Broken(format!("tests failed:\n  {}", some.join("\n  ")))),
+    }
+}
+
+fn command(program: &TestProgram, filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done<Command> {
+    let inherited = std::env::vars_os()
+        .fold(Command::new(&Program::at(&program.path)?), |command, (name, value)| command.env(name, value));
+    let command = environment.iter().fold(inherited, |command, (name, value)| command.env(name, value));
+    // Two machines at a time: an emulated one keeps a processor and 1.5 GiB busy.
+    let command = command.env("RUST_TEST_THREADS", "2").env("INSTA_UPDATE", "no");
+    let command = command.env("CARGO_MANIFEST_DIR", &program.folder);
+    Ok(filter.iter().fold(command.directory(&program.folder).timeout(LIMIT), Command::arg))
+}
+
+/// Reads cargo's messages (the reference of cargo, "External tools": JSON messages).
+fn parse(messages: &str) -> Done<Vec<TestProgram>> {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(default)]
+        manifest_path: PathBuf,
+        #[serde(default)]
+        target: Target,
+        #[serde(default)]
+        profile: Profile,
+        executable: Option<PathBuf>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Profile {
+        test: bool,
+    }
+    let mut programs = Vec::new();
+    for line in messages.lines().filter(|line| line.contains("\"compiler-artifact\"")) {
+        let Message { manifest_path, target, profile, executable } = serde_json::from_str(line)
+            .map_err(|source| TaskError::Json { what: "cargo's message".to_owned(), source })?;
+        let (Some(path), true) = (executable, profile.test) else { continue };
+        let folder = manifest_path.parent().unwrap_or(Path::new("/")).to_owned();
+        let package = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let kind = target.kind.first().map_or("", String::as_str);
+        let what = if kind == "test" { format!("tests/{}", target.name) } else { kind.to_owned() };
+        programs.push(TestProgram { name: format!("{package} {what}"), path, folder });
+    }
+    programs.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(programs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TestProgram, parse};
+
+    #[test]
+    fn only_test_programs_of_cargos_messages_count() {
+        let messages = concat!(
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/crates/a/Cargo.toml","target":{"name":"x","kind":["test"]},"profile":{"test":true},"executable":"/t/x"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/crates/a/Cargo.toml","target":{"name":"a","kind":["bin"]},"profile":{"test":false},"executable":"/t/a"}"#,
+            "\n",
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/crates/a/Cargo.toml","target":{"name":"a","kind":["lib"]},"profile":{"test":true},"executable":"/t/l"}"#,
+            "\n",
+            r#"{"reason":"build-finished","success":true}"#,
+        );
+        let program = |name: &str, path: &str| TestProgram {
+            name: name.to_owned(),
+            path: path.into(),
+            folder: "/w/crates/a".into(),
+        };
+        assert_eq!(parse(messages).unwrap(), [program("a lib", "/t/l"), program("a tests/x", "/t/x")]);
+    }
+}
