@@ -126,6 +126,10 @@ pub enum DiskFormat {
     Raw,
     /// QEMU's copy-on-write format, version 2 or 3.
     Qcow2,
+    /// Virtual PC's and Hyper-V's format, which QEMU calls `vpc`.
+    Vhd,
+    /// VMware's format.
+    Vmdk,
 }
 
 /// The bus that the guest sees a disk on.

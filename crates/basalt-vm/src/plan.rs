@@ -385,6 +385,8 @@ fn qemu_format(format: DiskFormat) -> &'static str {
     match format {
         DiskFormat::Raw => "raw",
         DiskFormat::Qcow2 => "qcow2",
+        DiskFormat::Vhd => "vpc",
+        DiskFormat::Vmdk => "vmdk",
     }
 }
 

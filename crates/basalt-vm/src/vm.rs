@@ -367,16 +367,19 @@ fn absolute(machine: &Machine) -> Result<Machine, VmError> {
 /// The size that a guest would see without growing.
 fn virtual_size(path: &Path, format: DiskFormat) -> Result<ByteSize, VmError> {
     let file = File::open(path).map_err(VmError::io("open", path))?;
-    match format {
-        DiskFormat::Raw => {
-            let length = file.metadata().map_err(VmError::io("measure", path))?.len();
-            Ok(ByteSize::bytes(length))
-        }
-        DiskFormat::Qcow2 => {
-            // QEMU docs/interop/qcow2.txt, "Header": bytes 24–31, big-endian, virtual size in bytes.
-            let mut size = [0; 8];
-            file.read_exact_at(&mut size, 24).map_err(VmError::io("read the header of", path))?;
-            Ok(ByteSize::bytes(u64::from_be_bytes(size)))
-        }
-    }
+    let length = file.metadata().map_err(VmError::io("measure", path))?.len();
+    let word_at = |offset: u64| {
+        let mut word = [0; 8];
+        file.read_exact_at(&mut word, offset).map_err(VmError::io("read the header of", path)).map(|()| word)
+    };
+    Ok(ByteSize::bytes(match format {
+        DiskFormat::Raw => length,
+        // QEMU docs/interop/qcow2.txt, "Header": bytes 24–31, big-endian, virtual size in bytes.
+        DiskFormat::Qcow2 => u64::from_be_bytes(word_at(24)?),
+        // Microsoft's specification of 2006, "Hard Disk Footer Format": the last 512 bytes; from byte 48, big-endian, the
+        // size in bytes.
+        DiskFormat::Vhd => u64::from_be_bytes(word_at(length.saturating_sub(512) + 48)?),
+        // VMware's specification 5.0, "Hosted Sparse Extent Header": from byte 12, little-endian, the size in sectors.
+        DiskFormat::Vmdk => u64::from_le_bytes(word_at(12)?).saturating_mul(512),
+    }))
 }

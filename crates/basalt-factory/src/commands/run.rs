@@ -1,6 +1,6 @@
 //! `basalt run`: boots an image in a virtual machine, without changing it.
 
-use std::{fs::File, io::Read as _, path::PathBuf};
+use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf};
 
 use basalt_types::ByteSize;
 use basalt_vm::{Accel, Bus, Disk, DiskFormat, Display, Machine, Network, SerialPort, Write};
@@ -13,7 +13,7 @@ use crate::error::{CommandError, CommandResult, Kind, OrFail as _};
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag that a person types")]
 pub struct Arguments {
-    /// A disk image: raw or qcow2
+    /// A disk image, raw or qcow2, or a live medium (.iso)
     image: PathBuf,
     /// Give the machine a network, and lead this port of 127.0.0.1 to its port 22
     #[arg(long, value_name = "PORT")]
@@ -33,9 +33,9 @@ pub struct Arguments {
     /// The machine's disk is at least this large; the image grows into it when it first boots
     #[arg(long, value_name = "SIZE", default_value = "16GiB")]
     disk_size: ByteSize,
-    /// How the disk is attached
-    #[arg(long, value_name = "BUS", value_enum, default_value_t = DiskBus::Virtio)]
-    bus: DiskBus,
+    /// How the image is attached: virtio, or for a live medium as a CD; `usb` makes it a stick
+    #[arg(long, value_name = "BUS", value_enum)]
+    bus: Option<DiskBus>,
     /// Let the machine write into the image itself, and keep what it writes
     #[arg(long)]
     keep_writes: bool,
@@ -52,6 +52,14 @@ enum DiskBus {
     Ahci,
     Scsi,
     Usb,
+    Cd,
+}
+
+/// What an image is, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Image {
+    Disk(DiskFormat),
+    Live,
 }
 
 /// Runs the command.
@@ -59,9 +67,9 @@ enum DiskBus {
 /// # Errors
 /// When the image is no disk, or the host lacks QEMU, firmware or a TPM emulator.
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let format = observe_format(arguments)?;
+    let image = observe_image(arguments)?;
     let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
-    let machine = plan(arguments, format, has_screen);
+    let machine = plan(arguments, image, has_screen)?;
     if arguments.dry_run {
         return super::print(&serde_json::to_string_pretty(&machine).or_fail(Kind::Bug)?);
     }
@@ -72,47 +80,69 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
 }
 
-fn observe_format(arguments: &Arguments) -> CommandResult<DiskFormat> {
+fn observe_image(arguments: &Arguments) -> CommandResult<Image> {
     let image = &arguments.image;
     let mut start = [0; 1024];
-    let read = File::open(image).and_then(|mut file| file.read_exact(&mut start));
-    read.map_err(|source| {
+    let file = File::open(image).and_then(|file| file.read_exact_at(&mut start, 0).map(|()| file));
+    let file = file.map_err(|source| {
         let error = CommandError::new(Kind::User, super::FileError::new(image, source));
         error.hint("`basalt build recipe.yaml -o out/` makes an image")
     })?;
+    // The identifier of a volume descriptor (ECMA-119 section 8.1.2), behind 16 sectors of 2048 bytes.
+    let mut identifier = [0; 5];
+    let is_cd = file.read_exact_at(&mut identifier, 16 * 2048 + 1).is_ok() && &identifier == b"CD001";
     match (&start[..4], &start[512..520]) {
-        (b"QFI\xfb", _) => Ok(DiskFormat::Qcow2),
-        (_, b"EFI PART") => Ok(DiskFormat::Raw),
+        (b"QFI\xfb", _) => Ok(Image::Disk(DiskFormat::Qcow2)),
+        (b"KDMV", _) => Ok(Image::Disk(DiskFormat::Vmdk)),
+        // A dynamic one; a fixed one is a raw disk with something behind it.
+        (b"cone", _) => Ok(Image::Disk(DiskFormat::Vhd)),
+        (_, b"EFI PART") if is_cd => Ok(Image::Live),
+        (_, b"EFI PART") => Ok(Image::Disk(DiskFormat::Raw)),
         _ => Err(CommandError::new(Kind::User, format!("{} is no disk image", image.display()))
-            .hint("give a .raw or .qcow2 file: it starts with a GUID partition table")),
+            .hint("give a .raw, .qcow2, .vhd, .vmdk or .iso file")),
     }
 }
 
-fn plan(arguments: &Arguments, format: DiskFormat, has_screen: bool) -> Machine {
-    let write = match arguments.keep_writes {
-        true => Write::Direct,
-        false => Write::Overlay { at_least: arguments.disk_size },
+/// The image in its place in the machine.
+fn plan_disk(arguments: &Arguments, image: Image) -> CommandResult<Disk> {
+    let (format, default) = match image {
+        Image::Disk(format) => (format, DiskBus::Virtio),
+        Image::Live => (DiskFormat::Raw, DiskBus::Cd),
     };
-    let bus = match arguments.bus {
+    let bus = match arguments.bus.unwrap_or(default) {
         DiskBus::Virtio => Bus::Virtio,
         DiskBus::Nvme => Bus::Nvme,
         DiskBus::Ahci => Bus::Ahci,
         DiskBus::Scsi => Bus::Scsi,
         DiskBus::Usb => Bus::Usb,
+        DiskBus::Cd => Bus::Cd,
     };
+    let write = match arguments.keep_writes {
+        true if bus == Bus::Cd => {
+            return Err(CommandError::new(Kind::User, "a CD can't be written")
+                .hint("attach the medium as a stick: --bus usb"));
+        }
+        true => Write::Direct,
+        false if bus == Bus::Cd => Write::Never,
+        false => Write::Overlay { at_least: arguments.disk_size },
+    };
+    Ok(Disk { path: arguments.image.clone(), format, bus, write })
+}
+
+fn plan(arguments: &Arguments, image: Image, has_screen: bool) -> CommandResult<Machine> {
     let network = match arguments.no_network {
         true => Network::None,
         false => Network::User { ssh_port: arguments.ssh_port },
     };
     let display = if arguments.headless || !has_screen { Display::None } else { Display::Gtk };
-    Machine {
+    Ok(Machine {
         memory: arguments.memory,
         cpus: arguments.cpus,
-        disks: vec![Disk { path: arguments.image.clone(), format, bus, write }],
+        disks: vec![plan_disk(arguments, image)?],
         network,
         serial: SerialPort::Stdio,
         display,
         accel: Accel::Best,
         ..Machine::uefi(&arguments.image)
-    }
+    })
 }
