@@ -54,8 +54,9 @@ fn qemu_finds_the_same_disk_in_every_container() {
 #[test]
 fn tar_finds_the_disk_that_compute_engine_imports() {
     let folder = tempfile::tempdir().unwrap();
-    let unpacked = Command::new("tar").arg("-xzf").arg(made("edge.gce.tar.gz")).current_dir(folder.path());
-    assert!({ unpacked }.status().unwrap().success());
+    let archive = made("edge.gce.tar.gz");
+    let unpacked = Command::new("tar").arg("-xzf").arg(archive).current_dir(folder.path()).status();
+    assert!(unpacked.unwrap().success());
     let disk = folder.path().join("disk.raw");
     assert_eq!(disk.metadata().unwrap().len() % (1 << 30), 0, "whole GiB");
     let [raw, disk] = [&made("edge.raw"), &disk].map(|path| path.to_str().unwrap().to_owned());
