@@ -6,6 +6,7 @@
 
 use basalt_exec::command::{Command, Program};
 use basalt_formats::uki;
+use basalt_spec::Output;
 use basalt_vm::{Disk, Machine};
 use std::{
     fs,
@@ -96,25 +97,36 @@ fn stamp(console: &str) -> Option<f64> {
     line.trim_start_matches('[').split(']').next()?.trim().parse().ok()
 }
 
-/// Made once for a list of packages.
-fn prepare_debian(bench: &Bench) -> Done<Setup> {
+/// The packages with initramfs-tools as a folder, made once for a list of packages.
+pub(super) fn debian_tree(bench: &Bench) -> Done<PathBuf> {
     let tree = bench.work.join("initramfs-tools");
+    if bench.warm && tree.is_dir() {
+        return Ok(tree);
+    }
+    let made = bench.work.join("initramfs-tools.new");
+    tool::remove_folder(&made)?;
+    tool::remove_folder(&tree)?;
+    let packages = format!("--include={},initramfs-tools,zstd", theirs::names(bench).join(","));
+    let make = bench
+        .tree
+        .command(&bench.work, "mmdebstrap")
+        .timeout(LIMIT)
+        .args(["--quiet", "--mode=root", "--variant=essential", "--format=directory"])
+        .arg(packages)
+        .arg("trixie")
+        .arg(&made)
+        .args(peers::sources(&bench.mirror));
+    make.run()?;
+    fs::rename(&made, &tree).map_err(TaskError::io("rename to", &tree))?;
+    Ok(tree)
+}
+
+fn prepare_debian(bench: &Bench) -> Done<Setup> {
+    let tree = debian_tree(bench)?;
     let disk = bench.work.join("initramfs-tools.ext4");
     if !bench.warm || !disk.is_file() {
-        tool::remove_folder(&tree)?;
-        let packages = format!("--include={},initramfs-tools,zstd", theirs::names(bench).join(","));
-        let make = bench
-            .tree
-            .command(&bench.work, "mmdebstrap")
-            .timeout(LIMIT)
-            .args(["--quiet", "--mode=root", "--variant=essential", "--format=directory"])
-            .arg(packages)
-            .arg("trixie")
-            .arg(&tree)
-            .args(peers::sources(&bench.mirror));
-        make.run()?;
         let mke2fs = Program::find("mke2fs", "e2fsprogs")?;
-        let made = bench.work.join("initramfs-tools.new");
+        let made = bench.work.join("initramfs-tools.ext4.new");
         Command::new(&mke2fs).args(["-F", "-q", "-t", "ext4", "-d"]).args([&tree, &made]).arg("4G").run()?;
         fs::rename(&made, &disk).map_err(TaskError::io("rename to", &disk))?;
     }
@@ -130,7 +142,7 @@ fn prepare_debian(bench: &Bench) -> Done<Setup> {
 fn prepare_ours(bench: &Bench, kernel: &Path) -> Done<Setup> {
     let out = bench.work.join("basalt-boot");
     tool::remove_folder(&out)?;
-    ours::build_outputs(bench, &["disk", "uki"], &out)?.run()?;
+    ours::build_outputs(bench, "boot", &[Output::Disk, Output::Uki], &out)?.run()?;
     let path = only_extension(&out, "efi")?;
     let bytes = fs::read(&path).map_err(TaskError::io("read", &path))?;
     let uki = uki::read(&bytes)

@@ -44,6 +44,8 @@ pub(super) enum Row {
     Nothing,
     /// Our disk again, after a file of the recipe's folder changed.
     OneFile,
+    /// Everything that the example can be, every step done, downloads there.
+    AllOutputs,
     /// mkosi's disk, packages there.
     MkosiFull,
     /// mkosi's disk from its cached base, after an extra file changed.
@@ -77,9 +79,18 @@ impl Row {
             Self::Full => "basalt: whole build to a bootable disk",
             Self::Nothing => "basalt: again, nothing changed",
             Self::OneFile => "basalt: again, one added file changed",
+            Self::AllOutputs => "basalt: whole build to every output",
             Self::MkosiFull => "mkosi: whole build to a bootable disk",
             Self::MkosiOneFile => "mkosi: again, one added file changed",
             Self::Tar => "mmdebstrap: only a tar",
+        }
+    }
+
+    /// Whether somebody else's program is measured.
+    pub(super) const fn is_a_peers(self) -> bool {
+        match self {
+            Self::Full | Self::Nothing | Self::OneFile | Self::AllOutputs => false,
+            Self::MkosiFull | Self::MkosiOneFile | Self::Tar => true,
         }
     }
 }

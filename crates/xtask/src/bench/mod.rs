@@ -12,6 +12,7 @@
 mod bars;
 mod boot;
 mod contenders;
+mod erofs;
 mod facts;
 mod measure;
 mod ours;
@@ -37,6 +38,9 @@ pub(crate) struct Arguments {
     /// How often each job is measured; the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// How often each peer's job is measured, if less often
+    #[arg(long)]
+    peer_runs: Option<usize>,
     /// Only rows whose name contains this; nothing is written
     #[arg(long)]
     only: Option<String>,
@@ -50,6 +54,7 @@ pub(crate) struct Arguments {
 struct Measured {
     builds: BTreeMap<Row, Vec<Sample>>,
     boots: Option<boot::Boots>,
+    packing: Vec<erofs::Packing>,
     /// What the peers installed beside the locked packages.
     beside: Vec<String>,
 }
@@ -63,14 +68,19 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let jobs: Vec<Job> = contenders::plan(&bench)?.into_iter().filter(|job| wanted(job.row.name())).collect();
     if !bench.warm {
         say("bench: filling caches (one run of each job, not measured)");
-        execute(&jobs, 0..1)?;
+        execute(&jobs, 0..1, 0)?;
         if arguments.only.is_none() {
             contenders::mark_warm(&bench)?;
         }
     }
-    let mut measured = Measured { builds: execute(&jobs, 1..arguments.runs + 1)?, ..Measured::default() };
+    let peer_runs = arguments.peer_runs.unwrap_or(arguments.runs);
+    let builds = execute(&jobs, 1..arguments.runs + 1, peer_runs)?;
+    let mut measured = Measured { builds, ..Measured::default() };
     if wanted(boot::ROW) {
         measured.boots = Some(boot::measure(&bench, arguments.runs)?);
+    }
+    if wanted(erofs::ROW) {
+        measured.packing = erofs::measure(&bench, peer_runs)?;
     }
     if arguments.only.is_some() {
         say(page::tables(&measured));
@@ -86,12 +96,16 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     fs::write(&page, text).map_err(TaskError::io("write", page))
 }
 
-/// In turns, so that a slow minute of the machine hits every contender.
-fn execute(jobs: &[Job], rounds: std::ops::Range<usize>) -> Done<BTreeMap<Row, Vec<Sample>>> {
+/// In turns, so that a slow minute of the machine hits every contender. Peers sit out rounds after `peer_runs`.
+fn execute(
+    jobs: &[Job],
+    rounds: std::ops::Range<usize>,
+    peer_runs: usize,
+) -> Done<BTreeMap<Row, Vec<Sample>>> {
     let mut samples: BTreeMap<Row, Vec<Sample>> = BTreeMap::new();
     let unique = facts::seconds_now()?;
     for round in rounds {
-        for job in jobs {
+        for job in jobs.iter().filter(|job| round <= peer_runs || !job.row.is_a_peers()) {
             for path in &job.remove {
                 remove(path)?;
             }

@@ -1,6 +1,7 @@
 //! Our own builds: the example recipe, with one file more that a row changes.
 
 use basalt_exec::command::{Command, Program};
+use basalt_spec::{Output, OutputSource};
 use serde::Deserialize;
 use std::{
     fs,
@@ -83,14 +84,14 @@ pub(super) fn build(bench: &Bench, out: &Path) -> Done<Command> {
     Ok(basalt(bench)?.arg("build").arg(bench.work.join("recipe/recipe.yaml")).arg("-o").arg(out))
 }
 
-/// `basalt build` of the same release into other outputs.
-pub(super) fn build_outputs(bench: &Bench, outputs: &[&str], out: &Path) -> Done<Command> {
+/// `basalt build` of the same release into other outputs, by a recipe of this name.
+pub(super) fn build_outputs(bench: &Bench, name: &str, outputs: &[Output], out: &Path) -> Done<Command> {
     let folder = bench.work.join("recipe");
-    let name = outputs.join("-");
     let recipe = folder.join(format!("{name}.yaml"));
     let from = folder.join("recipe.yaml");
     let text = fs::read_to_string(&from).map_err(TaskError::io("read", &from))?;
-    let text = format!("{text}\noutputs: [{}]\n", outputs.join(", "));
+    let words: Vec<&str> = outputs.iter().map(|output| output.word()).collect();
+    let text = format!("{text}\noutputs: [{}]\n", words.join(", "));
     fs::write(&recipe, text).map_err(TaskError::io("write", &recipe))?;
     let lock = from.with_extension("lock");
     fs::copy(&lock, recipe.with_extension("lock")).map_err(TaskError::io("copy", lock))?;
@@ -101,10 +102,15 @@ pub(super) fn build_outputs(bench: &Bench, outputs: &[&str], out: &Path) -> Done
 pub(super) fn jobs(bench: &Bench) -> Done<Vec<Job>> {
     let out = bench.work.join("basalt-out");
     let job = |row, command, write, remove| Job { row, remove, write, command };
+    let every: Vec<Output> =
+        Output::ALL.into_iter().filter(|output| output.source() != OutputSource::Difference).collect();
+    let every_out = bench.work.join("basalt-every-out");
+    let every = build_outputs(bench, "every", &every, &every_out)?;
     let changed = (bench.work.join("recipe").join(CHANGED), "@UNIQUE@\n".to_owned());
     Ok(vec![
         job(Row::Full, build(bench, &out)?.arg("--no-cache"), Vec::new(), vec![out.clone()]),
         job(Row::Nothing, build(bench, &out)?, Vec::new(), Vec::new()),
         job(Row::OneFile, build(bench, &out)?, vec![changed], Vec::new()),
+        job(Row::AllOutputs, every.arg("--no-cache"), Vec::new(), vec![every_out]),
     ])
 }
