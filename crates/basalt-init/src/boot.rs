@@ -51,7 +51,7 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let index = drivers::read_index()?;
     let mut drivers = Drivers::new(&index, &wanted);
     drivers.load_first()?;
-    let loader = observe_loader(&mut drivers)?;
+    let loader = observe_loader(&wanted, &mut drivers)?;
     drivers.coldplug(Path::new(SYS))?;
     phase(&format!("loaded {} kernel modules, looking for root {}", drivers.loaded, wanted.root_hash.hex()));
 
@@ -178,7 +178,7 @@ fn disk_of(event: &Uevent) -> String {
 
 /// The partition that the boot loader came from, if the firmware is UEFI and has it. Without it the choice goes by
 /// where disks are, so a failure is told and no more.
-fn observe_loader(drivers: &mut Drivers<'_>) -> Result<Option<Guid>, InitError> {
+fn observe_loader(wanted: &Wanted, drivers: &mut Drivers<'_>) -> Result<Option<Guid>, InitError> {
     if !Path::new(EFI).exists() {
         return Ok(None);
     }
@@ -196,6 +196,8 @@ fn observe_loader(drivers: &mut Drivers<'_>) -> Result<Option<Guid>, InitError> 
     }
     match fs::read(Path::new(EFI_VARIABLES).join(LOADER_VARIABLE)) {
         Ok(variable) => Ok(loader_partition(&variable)),
+        // From a CD: its partition is none of a GPT.
+        Err(_) if wanted.live => Ok(None),
         Err(error) => {
             warn(&format!("the boot loader does not say where it came from: {error}"));
             Ok(None)

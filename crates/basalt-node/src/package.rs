@@ -18,15 +18,14 @@ pub struct PackageFile {
 pub const AGENT: &str = "usr/bin/basalt-agent";
 
 const AFTER_TMPFILES: &str = include_str!("../units/after-tmpfiles.conf");
+const WITH_DISK: &str = include_str!("../units/with-disk.conf");
 
-const TEXTS: [(&str, &str); 8] = [
+const TEXTS: [(&str, &str); 9] = [
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
-    (
-        "usr/lib/systemd/system/systemd-growfs@var.service.d/10-basalt.conf",
-        include_str!("../units/growfs-of-disk.conf"),
-    ),
+    ("usr/lib/systemd/system/systemd-boot-random-seed.service.d/10-basalt.conf", WITH_DISK),
+    ("usr/lib/systemd/system/systemd-growfs@var.service.d/10-basalt.conf", WITH_DISK),
     ("usr/lib/systemd/system/systemd-networkd.service.d/10-basalt.conf", AFTER_TMPFILES),
     ("usr/lib/systemd/system/systemd-resolved.service.d/10-basalt.conf", AFTER_TMPFILES),
     ("usr/lib/systemd/system/var.mount", include_str!("../units/var.mount")),

@@ -11,7 +11,7 @@ use basalt_formats::{
     uki::{self, Uki},
     verity,
 };
-use basalt_image::layout::{Role, System};
+use basalt_image::layout::{LIVE_ESP, LIVE_ROOT, LIVE_VERITY, Role, System};
 use basalt_types::Digest;
 
 use self::report::{Disk, KernelImage, Partition, Release, Report, Root, Verified};
@@ -77,16 +77,23 @@ fn observe_disk(file: &OpenFile, parsed: &Parsed, list: bool) -> CommandResult<D
         releases: Vec::new(),
         slots: Vec::new(),
     };
-    if let Some(esp) = Window::partition(file, table, Role::Esp) {
+    let of_role = |role| Window::partition(file, table, role);
+    let of_live = |label| Window::labelled(file, table, &label);
+    if let Some(esp) = of_role(Role::Esp).or_else(|| of_live(LIVE_ESP)) {
         disk.releases = observe_esp(file, esp.start())?;
     }
-    for system in System::ALL {
-        let Some(window) = Window::partition(file, table, Role::Root(system)) else { continue };
+    let slot = |system| {
+        let (root, hashes) = (Role::Root(system), Role::Verity(system));
+        (root.to_string(), of_role(root), of_role(hashes))
+    };
+    let live = (LIVE_ROOT.to_string(), of_live(LIVE_ROOT), of_live(LIVE_VERITY));
+    for (name, root, hashes) in System::ALL.map(slot).into_iter().chain([live]) {
+        let Some(window) = root else { continue };
         let mut root = observe_root(window, list)?;
-        if let Some(hashes) = Window::partition(file, table, Role::Verity(system)) {
+        if let Some(hashes) = hashes {
             root.verified = check(&window, &hashes, &disk.releases);
         }
-        disk.slots.push((Role::Root(system).to_string(), root));
+        disk.slots.push((name, root));
     }
     Ok(disk)
 }

@@ -10,11 +10,12 @@ use basalt_debian::control::{Paragraph, Paragraphs};
 use basalt_formats::{
     ReadAt,
     erofs::{self, Image, Unpacked},
-    gpt::{GptError, Parsed, Table},
+    gpt::{GptError, Parsed, Partition, Table},
     tree::{Content, Kind, ReadContent, Tree},
 };
 use basalt_image::layout::{LayoutSpec, Role, State};
 use basalt_spec::{DocumentError, ImageInfo, Lock, LockError, Manifest};
+use basalt_types::PartLabel;
 use thiserror::Error;
 
 use super::stores::OpenFile;
@@ -141,10 +142,16 @@ impl<'a> Window<'a> {
 
     /// The finished partition that has this role on a disk.
     pub fn partition(source: &'a dyn ReadAt, table: &Table, role: Role) -> Option<Self> {
-        let found = table
-            .partitions
-            .iter()
-            .find(|partition| Role::of_partition(partition) == Some((role, State::Finished)))?;
+        Self::of(source, table, |found| Role::of_partition(found) == Some((role, State::Finished)))
+    }
+
+    /// The partition that has this label.
+    pub fn labelled(source: &'a dyn ReadAt, table: &Table, label: &PartLabel) -> Option<Self> {
+        Self::of(source, table, |found| found.label.as_ref() == Some(label))
+    }
+
+    fn of(source: &'a dyn ReadAt, table: &Table, wanted: impl Fn(&Partition) -> bool) -> Option<Self> {
+        let found = table.partitions.iter().find(|partition| wanted(partition))?;
         let bytes = found.bytes(table.sector_size);
         Some(Self { source, start: bytes.start, size: bytes.end - bytes.start })
     }

@@ -1,0 +1,181 @@
+//! The example recipe as a live system: from a CD and from a stick by real firmware, and over the network by iPXE.
+//! Each machine has the same release on its disk, which must stay as it is.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking"
+)]
+
+mod build_support;
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use basalt_formats::{
+    WriteAt,
+    fat::{Directory, Volume},
+};
+use basalt_testkit::{Login, Shell, StaticServer, patience, run_tool, test_image};
+use basalt_types::ByteSize;
+use basalt_vm::{Bus, Disk, Machine, Network, Running, Write};
+use build_support::{Project, assert_works};
+
+/// The live outputs of the release that the shared image was built from; only the outputs are new.
+fn live(file: &str) -> PathBuf {
+    static PROJECT: OnceLock<Project> = OnceLock::new();
+    let project = PROJECT.get_or_init(|| {
+        let project = Project::with(|recipe| format!("{recipe}\noutputs: [iso, netboot]\n"));
+        assert_works(&project.run(&["build", "--locked"]));
+        project
+    });
+    project.out().join(file)
+}
+
+/// A root shell on a machine that has finished starting, with nothing failed.
+fn root_shell<'a>(machine: &'a mut Running, login: &Login) -> Shell<'a> {
+    let settled = patience(machine, Duration::from_secs(60));
+    let mut shell = Shell::login(machine, login).unwrap();
+    shell.become_root(login).unwrap();
+    let state = shell.run_within("systemctl is-system-running --wait", settled).unwrap();
+    let failed = shell.check("systemctl --failed --no-legend --plain").unwrap();
+    let journal = match failed.split_whitespace().next() {
+        Some(unit) => shell.run(&format!("journalctl --no-pager -n 30 -u {unit}")).unwrap().text,
+        None => String::new(),
+    };
+    assert_eq!((state.text.trim(), failed.trim()), ("running", ""), "{journal}");
+    shell
+}
+
+fn check(shell: &mut Shell<'_>, command: &str) -> String {
+    shell.check(command).unwrap().trim().to_owned()
+}
+
+/// What every live system is, whatever it was started from.
+fn assert_live(shell: &mut Shell<'_>, root: &str) {
+    assert_eq!(check(shell, "findmnt -no FSTYPE /var"), "tmpfs");
+    let mounted = check(shell, "findmnt -no SOURCE,FSTYPE,OPTIONS /");
+    assert!(mounted.starts_with("/dev/mapper/root erofs ro,"), "{mounted}");
+    let status = check(shell, "basalt-agent status");
+    let slot = format!("slot     live on {root}");
+    for line in ["edge 0.1.0 · amd64 · healthy", "verified: every block", &slot] {
+        assert!(status.contains(line), "`{line}` is not in:\n{status}");
+    }
+    let plan = check(shell, "basalt-agent provision --plan");
+    assert!(plan.contains("a live system"), "{plan}");
+    assert_eq!(check(shell, "grep -cxE '[0-9a-f]{32}' /etc/machine-id"), "1");
+}
+
+/// The disk with the same release is as the builder made it, and nothing of it is in use.
+fn assert_disk_untouched(shell: &mut Shell<'_>) {
+    let labels = check(shell, "lsblk -nro PARTLABEL /dev/vda | grep .");
+    assert_eq!(labels.lines().collect::<Vec<_>>(), ["esp", "basalt-a", "basalt-a-verity"]);
+    assert_eq!(check(shell, "lsblk -nro MOUNTPOINTS /dev/vda | grep . | cat"), "");
+}
+
+/// Runs `machine` until a person would log in and sees what `inspect` wants to see.
+fn on_machine(machine: &Machine, inspect: impl Fn(&mut Shell<'_>)) {
+    let began = Instant::now();
+    let image = test_image();
+    let mut running = basalt_vm::boot(machine).unwrap();
+    let mut shell = root_shell(&mut running, &image.login());
+    eprintln!("live: {:.0} s until everything was started", began.elapsed().as_secs_f64());
+    inspect(&mut shell);
+    shell.type_line("systemctl poweroff").unwrap();
+    running.wait_exit(Duration::from_secs(300)).unwrap();
+}
+
+/// A machine that starts from the first of these, with the same release on its disk.
+fn beside_the_disk(first: Disk) -> Machine {
+    let disk = Disk::raw(test_image().disk());
+    Machine { disks: vec![first, disk], ..Machine::uefi("") }
+}
+
+#[test]
+fn a_cd_boots_live_by_firmware() {
+    on_machine(&beside_the_disk(Disk::cd(live("edge.iso"))), |shell| {
+        assert_live(shell, "/dev/dm-");
+        assert_eq!(check(shell, "ls /sys/block/sr0/holders"), "dm-0\ndm-1");
+        assert_disk_untouched(shell);
+    });
+}
+
+#[test]
+fn a_stick_boots_live_by_firmware() {
+    let write = Write::Overlay { at_least: ByteSize::gib(4) };
+    let stick = Disk { bus: Bus::Usb, write, ..Disk::raw(live("edge.iso")) };
+    on_machine(&beside_the_disk(stick), |shell| {
+        assert_live(shell, "/dev/sda2");
+        assert_disk_untouched(shell);
+        // Nothing of this machine stays on the stick.
+        assert_eq!(
+            check(shell, "ls /boot/loader /boot/loader/credentials | grep -v :"),
+            "credentials\nloader.conf\n\nbasalt.live.cred"
+        );
+    });
+}
+
+/// iPXE on a volume that firmware boots from, as it would from a network card.
+fn ipxe_volume(folder: &Path) -> PathBuf {
+    let program = fs::read("/usr/lib/ipxe/ipxe.efi").expect("apt install ipxe");
+    let mut root = Directory::new();
+    root.insert("EFI/BOOT/BOOTX64.EFI", program).unwrap();
+    let size = ByteSize::mib(40);
+    let volume = Volume { size, label: "IPXE".parse().unwrap(), volume_id: 1, epoch: 1_750_000_000, root };
+    let path = folder.join("ipxe.img");
+    let file = File::create(&path).unwrap();
+    file.set_len(size.get()).unwrap();
+    volume.write_to(&Sink(file), 0).unwrap();
+    path
+}
+
+struct Sink(File);
+
+impl WriteAt for Sink {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+}
+
+#[test]
+fn the_network_boots_live_by_ipxe() {
+    let script = live("edge.ipxe");
+    let server = StaticServer::serve(script.parent().unwrap()).unwrap();
+    let port = server.url().rsplit(':').next().unwrap().trim_end_matches('/').to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let machine = Machine {
+        network: Network::Boot { file: format!("http://10.0.2.2:{port}/edge.ipxe") },
+        memory: ByteSize::gib(3),
+        ..beside_the_disk(Disk::raw(ipxe_volume(folder.path())))
+    };
+    on_machine(&machine, |shell| {
+        assert_live(shell, "/dev/loop0");
+        // The disk of iPXE comes first.
+        let labels = check(shell, "lsblk -nro PARTLABEL /dev/vdb | grep .");
+        assert_eq!(labels.lines().collect::<Vec<_>>(), ["esp", "basalt-a", "basalt-a-verity"]);
+    });
+    for file in ["/edge.ipxe", "/edge.vmlinuz", "/edge.initrd"] {
+        assert!(server.requests().iter().any(|request| request.contains(file)), "{:?}", server.requests());
+    }
+}
+
+#[test]
+fn xorriso_reads_the_cd() {
+    let iso = live("edge.iso");
+    let device = format!("stdio:{}", iso.display());
+    let arguments =
+        ["-indev", &device, "-report_el_torito", "plain", "-find", "/basalt", "-exec", "lsdl", "--"];
+    let read = run_tool("xorriso", "xorriso", &arguments);
+    let text = String::from_utf8_lossy(&read.stdout).into_owned();
+    assert_eq!(read.exit, basalt_exec::command::Exit::Code(0), "{:?}", read.stderr_tail);
+    for part in ["UEFI", "'/basalt/esp.img'", "'/basalt/root.erofs'", "'/basalt/root.verity'"] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+}
