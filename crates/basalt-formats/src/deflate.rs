@@ -186,6 +186,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn every_stream_inflates_to_its_bytes_with_a_used_compressor(
             lengths in prop::collection::vec((0usize..140_000, 1u8..=255, any::<u64>()), 1..4)

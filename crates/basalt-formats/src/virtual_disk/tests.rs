@@ -78,6 +78,7 @@ fn an_error_of_a_segment_is_the_disks() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn every_read_and_the_raw_image_are_as_if_all_was_written(
         parts in prop::collection::vec((0u64..200_000, 1usize..70_000, 1u8..), 0..6),
