@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The Debian packages, and what each is for.
-const PACKAGES: [(&str, &str); 25] = [
+const PACKAGES: [(&str, &str); 28] = [
     ("ca-certificates", "mirrors over HTTPS"),
     ("cpio", "reads our initramfs"),
     ("cryptsetup-bin", "veritysetup judges our verity trees"),
@@ -22,16 +22,19 @@ const PACKAGES: [(&str, &str); 25] = [
     ("fdisk", "sfdisk judges our partition tables"),
     ("gcc", "links static programs"),
     ("gdisk", "sgdisk judges our partition tables"),
-    ("libc6-dev", "links static programs"),
+    ("ipxe", "boots machines over the network"),
     ("libarchive-tools", "bsdtar reads what we write"),
+    ("libc6-dev", "links static programs"),
     ("mmdebstrap", "the tree that ours is compared with"),
     ("mtools", "reads our ESP"),
     ("ovmf", "UEFI firmware"),
     ("python3-venv", "validators of bills of materials"),
     ("qemu-system-x86", "boots what we build"),
     ("qemu-utils", "disk overlays"),
+    ("rsync", "sends updates in the bench"),
     ("sbsigntool", "reads our UKI"),
     ("skopeo", "judges our OCI images"),
+    ("squashfs-tools", "mksquashfs packs trees in the bench"),
     ("swtpm", "a TPM for machines"),
     ("uidmap", "builds by ordinary users"),
     ("xorriso", "reads our ISO images"),

@@ -19,6 +19,7 @@ mod ours;
 mod page;
 mod same;
 mod theirs;
+mod update;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -47,6 +48,15 @@ pub(crate) struct Arguments {
     /// The folder with our programs, instead of building them (`bin/basalt`, `lib/basalt`)
     #[arg(long)]
     dist: Option<PathBuf>,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// What is measured apart.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// Measure what a machine fetches for a security update
+    Update(update::Arguments),
 }
 
 /// All that was measured.
@@ -61,6 +71,9 @@ struct Measured {
 
 /// Runs the task.
 pub(crate) fn run(arguments: &Arguments) -> Done {
+    if let Some(Other::Update(arguments)) = &arguments.other {
+        return update::run(arguments);
+    }
     setup::run()?;
     let bench = contenders::observe(arguments.dist.clone())?;
     let machine = facts::observe(&bench.tree)?;
