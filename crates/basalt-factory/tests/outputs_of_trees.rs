@@ -116,7 +116,7 @@ fn output(command: &mut Command) -> String {
 /// Every name in an archive, by bsdtar, which finds out the compression and the format itself.
 fn names(file: &Path) -> Vec<String> {
     let text = output(Command::new("bsdtar").arg("-tf").arg(file));
-    let name = |line: &str| line.trim_start_matches("./").trim_end_matches('/').to_owned();
+    let name = |line: &str| line.trim_start_matches('.').trim_matches('/').to_owned();
     let mut names: Vec<String> = text.lines().map(name).collect();
     names.sort();
     names
