@@ -182,9 +182,7 @@ impl Codec {
     pub(super) fn fill(&mut self, input: &[u8], budget: usize, ratio: &mut f64) -> io::Result<Option<Fill>> {
         let input = &input[..input.len().min(MAX_RUN)];
         match self.engine {
-            Engine::Lz4 => {
-                self.fixed(input, budget, |input, output| lzzzz::lz4::compress_fill(input, output))
-            }
+            Engine::Lz4 => self.fixed(input, budget, lzzzz::lz4::compress_fill),
             Engine::Lz4hc(level) => {
                 self.fixed(input, budget, |input, output| lzzzz::lz4_hc::compress_fill(input, output, level))
             }
@@ -197,7 +195,7 @@ impl Codec {
         let mut attempt = std::mem::take(&mut self.attempt);
         let done = self.attempt(input, budget, &mut attempt)?;
         self.attempt = std::mem::replace(&mut self.output, attempt);
-        Ok(done.then(|| Fill { read: input.len(), wrote: self.output.len() }))
+        Ok(done.then_some(Fill { read: input.len(), wrote: self.output.len() }))
     }
 
     /// Compresses less of `input`, all of which the last output holds: what fits `budget` bytes, a multiple of 4096. `None`

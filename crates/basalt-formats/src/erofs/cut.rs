@@ -83,3 +83,6 @@ fn fitting(room: usize) -> usize {
     }
     literals
 }
+
+#[cfg(test)]
+mod tests;

@@ -382,3 +382,6 @@ impl Entries<'_> {
 fn count_of(low: u16) -> Option<u64> {
     (low & BLOCK_COUNT != 0).then(|| u64::from(low & !BLOCK_COUNT))
 }
+
+#[cfg(test)]
+mod tests;

@@ -348,7 +348,7 @@ impl Work<'_> {
                 let state = &mut states[unique];
                 if state.block == 0 {
                     let block = (end + at as u64) / BLOCK;
-                    state.block = u32::try_from(block).map_err(|_| PlanError::TooLarge { size: end })?;
+                    state.block = u32::try_from(block).or(Err(PlanError::TooLarge { size: end }))?;
                 }
                 state.clusters.extend(squeezed.clusters);
                 state.tail = squeezed.tail.or(state.tail.take());

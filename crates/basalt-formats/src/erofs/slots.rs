@@ -74,7 +74,7 @@ mod tests {
             let inline = (state >> 33) % (BLOCK - SLOT + 1);
             let before = 32 + (state >> 20) % if round % 50 == 0 { 9000 } else { 120 };
             let place = slots.take(before + inline, inline);
-            assert!(place >= 1152 && place % SLOT == 0);
+            assert!(place >= 1152 && place.is_multiple_of(SLOT));
             let start = place + before;
             assert!(
                 inline == 0 || start / BLOCK == (start + inline - 1) / BLOCK,

@@ -157,3 +157,6 @@ fn add_raw(bytes: &[u8], ends: bool, blocks: &mut Vec<u8>, done: &mut Squeezed) 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ impl Index {
                 let known = [Algorithm::Lz4, Algorithm::Lz4hc, Algorithm::Deflate, Algorithm::Zstd];
                 let algorithm = *known.get(usize::from(method) - 1).ok_or(IndexError::Content { at: 8 })?;
                 let found = Compression { algorithm, level: body[9], cluster: u32_at(body, 10) };
-                found.check().map_err(|_| IndexError::Content { at: 9 })?;
+                found.check().or(Err(IndexError::Content { at: 9 }))?;
                 Some(found)
             }
         };
