@@ -108,9 +108,10 @@ impl Soak {
         let example = paths::example_recipe();
         let from = example.parent().unwrap_or(&example).join(".");
         tool::watch(tool::plan("cp", "coreutils")?.arg("-r").args([&from, to]))?;
-        let lock = self.work.join("reference/recipe.lock");
-        if lock.is_file() {
-            fs::copy(&lock, to.join("recipe.lock")).map_err(TaskError::io("copy", &lock))?;
+        let (lock, copy) = (self.work.join("reference/recipe.lock"), to.join("recipe.lock"));
+        // The reference itself brings the checkout's lock, or makes one.
+        if copy != lock {
+            fs::copy(&lock, copy).map_err(TaskError::io("copy", &lock))?;
         }
         Ok(())
     }
