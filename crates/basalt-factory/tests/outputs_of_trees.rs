@@ -64,7 +64,7 @@ fn manifest(archive: &Archive) -> Manifest {
 }
 
 /// What a machine does with an update artifact: gives root and UKI, and the bytes that were fetched.
-fn install(path: &Path, old_root: &Vec<u8>) -> (Vec<u8>, Vec<u8>, u64) {
+fn install(path: &Path, old_root: &impl ReadAt) -> (Vec<u8>, Vec<u8>, u64) {
     let archive = Archive::open(path).unwrap();
     let manifest = manifest(&archive);
     assert_eq!(manifest.artifact_type.as_deref(), Some(update::ARTIFACT));

@@ -35,7 +35,15 @@ const WALLS: [(&str, &[&str]); 14] = [
     ("basalt-testkit", &["basalt-types", "basalt-exec", "basalt-vm"]),
     (
         "xtask",
-        &["basalt-formats", "basalt-spec", "basalt-exec", "basalt-fetch", "basalt-vm", "basalt-testkit"],
+        &[
+            "basalt-types",
+            "basalt-formats",
+            "basalt-spec",
+            "basalt-exec",
+            "basalt-fetch",
+            "basalt-vm",
+            "basalt-testkit",
+        ],
     ),
 ];
 
