@@ -161,14 +161,15 @@ impl<'p, 'r> Reader<'p, 'r> {
     fn metadata(&self, header: &::tar::Header, records: &Records) -> Result<Metadata, LayerProblem> {
         let owner = |field: &'static str, written: std::io::Result<u64>| {
             let number = records.number(field).map_err(|()| self.number(field))?;
-            let number = number.or_else(|| written.ok());
+            let number = number.or_else(|| filled(header, field, written));
             number.and_then(|number| u32::try_from(number).ok()).ok_or_else(|| self.number(field))
         };
         let mode = header.mode().ok().and_then(|mode| u16::try_from(mode & 0o7777).ok());
         let (mtime, mtime_nanos) = match records.time("mtime").map_err(|()| self.number("mtime"))? {
             Some(time) => time,
             None => {
-                let written = header.mtime().ok().and_then(|time| i64::try_from(time).ok());
+                let written = filled(header, "mtime", header.mtime());
+                let written = written.and_then(|time| i64::try_from(time).ok());
                 (written.ok_or_else(|| self.number("mtime"))?, 0)
             }
         };
@@ -204,6 +205,17 @@ impl<'p, 'r> Reader<'p, 'r> {
             sparse::MapError::Stream(problem) => problem,
         }
     }
+}
+
+/// A number of a header; one that was left empty is 0, as every archiver takes it.
+fn filled(header: &::tar::Header, field: &str, number: std::io::Result<u64>) -> Option<u64> {
+    let place = match field {
+        "uid" => 108..116,
+        "gid" => 116..124,
+        _mtime => 136..148,
+    };
+    let empty = || header.as_bytes()[place].iter().all(|byte| matches!(byte, 0 | b' '));
+    number.ok().or_else(|| empty().then_some(0))
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {

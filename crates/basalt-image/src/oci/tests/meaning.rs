@@ -153,6 +153,20 @@ fn global_records_hold_until_they_are_replaced() {
 }
 
 #[test]
+fn a_number_that_was_left_empty_is_zero() {
+    let layer = Tar::default()
+        .entry(b'0', "a", b"", |header| {
+            let bytes = header.as_mut_bytes();
+            bytes[108..124].fill(0);
+            bytes[136..148].fill(b' ');
+        })
+        .end();
+    let made = apply(&[layer]);
+    let metadata = &made.tree.node(made.tree.lookup("a").unwrap()).metadata;
+    assert_eq!((metadata.uid, metadata.gid, metadata.mtime), (0, 0, 0));
+}
+
+#[test]
 fn files_with_holes_are_read_in_all_four_formats() {
     // 1 MiB + 3 bytes, with data at 4096 (5 bytes) and at the end (3 bytes).
     const SIZE: usize = (1 << 20) + 3;
