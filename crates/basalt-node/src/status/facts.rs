@@ -138,12 +138,13 @@ impl<T> Fact<T> {
 
 impl Verification {
     /// From what the target `verity` says of itself (Linux `Documentation/admin-guide/device-mapper/verity.rst`): its
-    /// status, `V` or `C`, and its table, in which the root hash is the ninth parameter.
+    /// status, `V` or `C`, and its table, in which the root hash is the ninth parameter. Newer kernels (7.2 does) say behind
+    /// the status what forward error correction did, `-` without it.
     pub fn from_dm(status: &str, table: &str, wanted: &Digest) -> Self {
         let checks_wanted = table.split_ascii_whitespace().nth(8) == Some(wanted.hex().as_str());
-        match (checks_wanted, status.trim()) {
-            (true, "V") => Self::Verified,
-            (_, "C") => Self::Corrupted,
+        match (checks_wanted, status.split_ascii_whitespace().next()) {
+            (true, Some("V")) => Self::Verified,
+            (_, Some("C")) => Self::Corrupted,
             (true | false, _) => Self::NotVerified,
         }
     }

@@ -104,6 +104,9 @@ fn dm_verity_is_believed_only_with_the_root_hash_of_this_boot() {
     let of = |status, table: &str| Verification::from_dm(status, table, &root);
     assert_eq!(of("V", &table), Verification::Verified);
     assert_eq!(of("C", &table), Verification::Corrupted);
+    assert_eq!(of("V -", &table), Verification::Verified);
+    assert_eq!(of("C 3", &table), Verification::Corrupted);
+    assert_eq!(of("VC", &table), Verification::NotVerified);
     assert_eq!(of("V", &table.replace(&root.hex(), &Digest::of(b"x").hex())), Verification::NotVerified);
     assert_eq!(of("", &table), Verification::NotVerified);
     assert_eq!(of("V", ""), Verification::NotVerified);
