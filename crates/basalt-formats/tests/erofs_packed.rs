@@ -135,6 +135,18 @@ fn a_donor_made_otherwise_is_not_used() {
 }
 
 #[test]
+fn a_damaged_donor_is_found_out() {
+    let tree = torture();
+    let (mut image, index) = packed(&tree, &Generated, &with(Algorithm::Lz4), &[]);
+    let data = 5 * 4096..(u32::from_le_bytes(image[1064..1068].try_into().unwrap()) as usize) << 12;
+    // Of the data only what is compressed is copied, so damage is spread.
+    data.step_by(3000).for_each(|at| image[at] ^= 1);
+    let donors = [Donor { image: &image, index: &index }];
+    let failed = pack(&tree, &Generated, &with(Algorithm::Lz4), &donors, &Blocks::default());
+    assert!(matches!(failed, Err(WriteError::Donor { .. })), "{failed:?}");
+}
+
+#[test]
 fn a_damaged_index_is_refused() {
     let bytes = packed(&torture(), &Generated, &with(Algorithm::Lz4), &[]).1.to_bytes();
     for at in (0..bytes.len()).step_by(97) {

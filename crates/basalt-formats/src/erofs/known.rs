@@ -48,6 +48,8 @@ pub(super) struct Known {
     /// Empty, and no tail, when the content is stored as it is.
     pub(super) clusters: Vec<Cluster>,
     pub(super) tail: Option<KnownTail>,
+    /// CRC-32 of the stored bytes: what is copied must be what was written.
+    pub(super) sum: u32,
 }
 
 /// A tail that an image holds.

@@ -11,6 +11,7 @@ use std::{
 };
 
 use basalt_types::Digest;
+use crc32fast::Hasher;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
@@ -79,6 +80,8 @@ struct State {
     /// Empty, and no tail, when it is stored as it is.
     clusters: Vec<Cluster>,
     tail: Option<Tail>,
+    /// Over all stored bytes.
+    sum: Hasher,
 }
 
 /// A content that is to be stored.
@@ -120,6 +123,8 @@ struct Done {
     /// Where its blocks start, in bytes from the start of the job's.
     at: usize,
     squeezed: Squeezed,
+    /// Over its blocks and its tail.
+    sum: Hasher,
 }
 
 /// What all jobs need.
@@ -138,7 +143,7 @@ struct Work<'a> {
 ///
 /// # Errors
 /// When the tree can't be an image (before anything is written), `content` can't give what it promises, a donor can't be
-/// read, or `sink` fails.
+/// read or is damaged (without it the same call may do), or `sink` fails.
 pub fn pack(
     tree: &Tree,
     content: &dyn ReadContent,
@@ -207,7 +212,7 @@ impl Packed {
             let Some(stored) = self.files.get(&place).map(|unique| &self.contents[*unique]) else {
                 return Data::Open;
             };
-            let State { block, clusters, tail } = &stored.state;
+            let State { block, clusters, tail, sum: _ } = &stored.state;
             match (clusters.is_empty() && tail.is_none(), *block) {
                 (true, 0) => Data::Open,
                 (true, block) => Data::Blocks(block),
@@ -226,14 +231,15 @@ impl Packed {
             *first = if *first == 0 { behind[*place] } else { behind[*place].min(*first) };
         }
         let known = |(stored, offset): (Stored, u64)| {
-            let State { block, clusters, tail } = stored.state;
+            let State { block, clusters, tail, sum } = stored.state;
             let tail = tail.map(|tail| KnownTail {
                 offset,
                 length: tail.length,
                 stored: tail.bytes.len() as u16,
                 compressed: tail.compressed,
             });
-            (stored.digest, Known { size: stored.size, block, clusters, tail })
+            let sum = sum.finalize();
+            (stored.digest, Known { size: stored.size, block, clusters, tail, sum })
         };
         let files: BTreeMap<Digest, Known> = self.contents.into_iter().zip(tails).map(known).collect();
         Index { made: Made::with(self.options.compression), files }
@@ -344,12 +350,13 @@ impl Work<'_> {
         let mut states: Vec<State> = self.uniques.iter().map(|_| State::default()).collect();
         let mut end = BLOCK;
         let mut take = |(blocks, done): (Vec<u8>, Vec<Done>)| {
-            for Done { unique, at, squeezed } in done {
+            for Done { unique, at, squeezed, sum } in done {
                 let state = &mut states[unique];
                 if state.block == 0 {
                     let block = (end + at as u64) / BLOCK;
                     state.block = u32::try_from(block).or(Err(PlanError::TooLarge { size: end }))?;
                 }
+                state.sum.combine(&sum);
                 state.clusters.extend(squeezed.clusters);
                 state.tail = squeezed.tail.or(state.tail.take());
             }
@@ -361,7 +368,14 @@ impl Work<'_> {
         };
         let codec = || options.compression.as_ref().map(Codec::new);
         conveyor.run(&codec, &|codec, job| self.job(codec, &self.jobs[job]), &mut take)?;
-        for state in &mut states {
+        for (state, unique) in states.iter_mut().zip(&self.uniques) {
+            if let Some((_, known)) = unique.known
+                && !known.is_plain()
+                && known.sum != state.sum.clone().finalize()
+            {
+                let source = io::Error::new(io::ErrorKind::InvalidData, "they are damaged");
+                return Err(WriteError::Donor { path: path_of(self.tree, unique.id), source });
+            }
             // What is in one piece and as it is needs no index. Neither does what has nothing in the data area.
             if state.tail.is_none() && !state.clusters.iter().any(|cluster| cluster.compressed) {
                 state.clusters.clear();
@@ -407,7 +421,10 @@ impl Work<'_> {
             };
             // What has neither clusters nor blocks is not stored here.
             if blocks.len() > at || squeezed.tail.is_some() {
-                done.push(Done { unique: part.unique, at, squeezed });
+                let mut sum = Hasher::new();
+                sum.update(&blocks[at..]);
+                squeezed.tail.iter().for_each(|tail| sum.update(&tail.bytes));
+                done.push(Done { unique: part.unique, at, squeezed, sum });
             }
         }
         Ok((blocks, done))

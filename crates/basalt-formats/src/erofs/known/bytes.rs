@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! "basaltE1" | method, level (1 byte each), cluster size, revision, zstd (4 each) | contents… | SHA-256 of all before
-//! content: SHA-256 | size | first block | number of clusters | cluster… | tail
+//! content: SHA-256 | size | first block | CRC-32 | number of clusters | cluster… | tail
 //! cluster: bytes of the file | blocks * 2 + (1 when compressed)
 //! tail: 0, or its byte in the image | bytes of the file | bytes of the image * 2 + (1 when compressed)
 //! ```
@@ -93,8 +93,10 @@ impl Index {
 
 impl Known {
     fn write(&self, bytes: &mut Vec<u8>) {
-        let Self { size, block, clusters, tail } = self;
-        [*size, u64::from(*block), clusters.len() as u64].iter().for_each(|number| write(bytes, *number));
+        let Self { size, block, clusters, tail, sum } = self;
+        [*size, u64::from(*block), u64::from(*sum), clusters.len() as u64]
+            .iter()
+            .for_each(|number| write(bytes, *number));
         for Cluster { length, blocks, compressed } in clusters {
             write(bytes, u64::from(*length));
             write(bytes, u64::from(*blocks) << 1 | u64::from(*compressed));
@@ -145,7 +147,7 @@ impl Numbers<'_> {
         let digest = Digest::from_bytes(*self.bytes.get(self.at..)?.first_chunk::<DIGEST>()?);
         self.at += DIGEST;
         let size = self.number()?;
-        let block = self.small()?;
+        let (block, sum) = (self.small()?, self.small()?);
         let count = self.number()?;
         let mut clusters = Vec::new();
         for _ in 0..count {
@@ -161,7 +163,7 @@ impl Numbers<'_> {
                 Some(KnownTail { offset, length, stored: u16::try_from(stored >> 1).ok()?, compressed })
             }
         };
-        Some((digest, Known { size, block, clusters, tail }))
+        Some((digest, Known { size, block, clusters, tail, sum }))
     }
 
     fn small(&mut self) -> Option<u32> {
