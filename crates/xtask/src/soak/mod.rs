@@ -4,6 +4,7 @@
 mod boots;
 mod builds;
 mod chance;
+mod fuzz;
 mod properties;
 
 use basalt_exec::command::{Command, Program};
@@ -49,6 +50,15 @@ pub(crate) enum Arguments {
         #[arg(long)]
         dist: Option<PathBuf>,
     },
+    /// Read changed EROFS images: no panic, no memory without a bound
+    Fuzz {
+        /// How many
+        #[arg(long, default_value_t = 10_000_000)]
+        executions: u64,
+        /// Where the random numbers start
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Run the property tests of the pure crates with new random cases
     Properties {
         /// How often
@@ -71,6 +81,9 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         }
         Arguments::Kills { count, dist } => {
             (format!("kills --count {count}"), builds::kill(*count, dist.clone())?)
+        }
+        Arguments::Fuzz { executions, seed } => {
+            (format!("fuzz --executions {executions} --seed {seed}"), fuzz::run(*executions, *seed)?)
         }
         Arguments::Properties { count, cases } => {
             (format!("properties --count {count} --cases {cases}"), properties::run(*count, *cases)?)

@@ -170,10 +170,12 @@ fn hosts_in(line: &str) -> impl Iterator<Item = &str> {
 
 fn names_a_mirror(host: &str) -> bool {
     // RFC 2606 reserves these for documents.
-    let reserved =
-        ["example", "test", "invalid", "localhost"].iter().any(|top| host.rsplit('.').next() == Some(top))
+    let reserved = ["example", "test", "invalid", "localhost"].iter().any(|top| host.rsplit('.').next() == Some(top))
             || host.ends_with("example.com")
-            || host.ends_with("example.org");
+            || host.ends_with("example.org")
+            // What a reference without a host means, and the key that docker keeps its password under: grammar, no mirror.
+            || host == "docker.io"
+            || host.ends_with(".docker.io");
     let words =
         ["deb", "ftp", "mirror", "mirrors", "registry", "snapshot", "archive", "security", "ghcr", "docker"];
     !reserved && host.contains('.') && host.split('.').any(|part| words.contains(&part))
