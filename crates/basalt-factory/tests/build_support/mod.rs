@@ -96,15 +96,17 @@ impl Project {
         self.cache().join("steps").join(format!("{}.erofs", key.trim_start_matches("sha256:")))
     }
 
-    /// The digest that the lock has for a package.
-    pub(crate) fn locked_digest(&self, package: &str) -> String {
-        let lock = fs::read_to_string(self.folder.path().join("recipe.lock")).unwrap();
-        let at = lock.find(&format!("\"name\": \"{package}\"")).unwrap();
-        lock[at..].split("sha256:").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    /// What the lock has for a package.
+    pub(crate) fn locked(&self, package: &str) -> serde_json::Value {
+        let lock = fs::read(self.folder.path().join("recipe.lock")).unwrap();
+        let lock: serde_json::Value = serde_json::from_slice(&lock).unwrap();
+        let packages = lock["packages"].as_array().unwrap();
+        packages.iter().find(|one| one["name"] == package).unwrap().clone()
     }
 
-    /// Where the store keeps the file of this digest.
+    /// Where the store keeps the file of this digest (`sha256:…`).
     pub(crate) fn stored(&self, digest: &str) -> PathBuf {
+        let digest = digest.trim_start_matches("sha256:");
         self.cache().join("store/sha256").join(&digest[..2]).join(digest)
     }
 }
@@ -126,14 +128,6 @@ pub(crate) fn shared_cache() -> PathBuf {
 pub(crate) fn copy(from: &Path, to: &Path, options: &[&str]) {
     let status = Command::new("cp").args(options).arg(from).arg(to).status();
     assert!(status.unwrap().success(), "can't copy {}", from.display());
-}
-
-/// Writes a file anew under its name, so that links to the old one stay whole.
-pub(crate) fn replace(path: &Path, change: impl Fn(&mut Vec<u8>)) {
-    let mut bytes = fs::read(path).unwrap();
-    change(&mut bytes);
-    fs::remove_file(path).unwrap();
-    fs::write(path, bytes).unwrap();
 }
 
 #[track_caller]
