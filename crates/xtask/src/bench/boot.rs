@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    contenders::{Bench, LIMIT},
+    contenders::{self, Bench, LIMIT},
     ours, theirs,
 };
 use crate::{
@@ -99,13 +99,17 @@ fn stamp(console: &str) -> Option<f64> {
 
 /// The packages with initramfs-tools as a folder, made once for a list of packages.
 pub(super) fn debian_tree(bench: &Bench) -> Done<PathBuf> {
-    let tree = bench.work.join("initramfs-tools");
-    if bench.warm && tree.is_dir() {
+    let (tree, stamp) = (bench.work.join("initramfs-tools"), bench.work.join("initramfs-tools.packages"));
+    let wanted = contenders::filling(bench);
+    if tree.is_dir() && fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(tree);
     }
     let made = bench.work.join("initramfs-tools.new");
-    tool::remove_folder(&made)?;
-    tool::remove_folder(&tree)?;
+    for stale in [&made, &tree] {
+        tool::remove_folder(stale)?;
+    }
+    // The disk is made of the tree.
+    super::remove(&disk_of(bench))?;
     let packages = format!("--include={},initramfs-tools,zstd", theirs::names(bench).join(","));
     let make = bench
         .tree
@@ -118,13 +122,18 @@ pub(super) fn debian_tree(bench: &Bench) -> Done<PathBuf> {
         .args(peers::sources(&bench.mirror));
     make.run()?;
     fs::rename(&made, &tree).map_err(TaskError::io("rename to", &tree))?;
+    fs::write(&stamp, wanted).map_err(TaskError::io("write", stamp))?;
     Ok(tree)
+}
+
+fn disk_of(bench: &Bench) -> PathBuf {
+    bench.work.join("initramfs-tools.ext4")
 }
 
 fn prepare_debian(bench: &Bench) -> Done<Setup> {
     let tree = debian_tree(bench)?;
-    let disk = bench.work.join("initramfs-tools.ext4");
-    if !bench.warm || !disk.is_file() {
+    let disk = disk_of(bench);
+    if !disk.is_file() {
         let mke2fs = Program::find("mke2fs", "e2fsprogs")?;
         let made = bench.work.join("initramfs-tools.ext4.new");
         Command::new(&mke2fs).args(["-F", "-q", "-t", "ext4", "-d"]).args([&tree, &made]).arg("4G").run()?;

@@ -86,6 +86,15 @@ impl Row {
         }
     }
 
+    /// Whether its unmeasured run fills a cache that it or another row needs: our downloads, which pass through the mirror,
+    /// and mkosi's packages and base.
+    pub(super) const fn fills_a_cache(self) -> bool {
+        match self {
+            Self::Full | Self::MkosiOneFile => true,
+            Self::Nothing | Self::OneFile | Self::AllOutputs | Self::MkosiFull | Self::Tar => false,
+        }
+    }
+
     /// Whether somebody else's program is measured.
     pub(super) const fn is_a_peers(self) -> bool {
         match self {
@@ -117,7 +126,8 @@ pub(super) fn mark_warm(bench: &Bench) -> Done {
     fs::write(&path, filling(bench)).map_err(TaskError::io("write", path))
 }
 
-fn filling(bench: &Bench) -> String {
+/// What caches are filled with: the mirror's address and every package.
+pub(super) fn filling(bench: &Bench) -> String {
     let lines = bench.packages.iter().map(|package| format!("{} {}\n", package.name, package.version));
     format!("{}\n{}", bench.mirror.url("debian"), lines.collect::<String>())
 }

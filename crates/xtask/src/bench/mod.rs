@@ -80,14 +80,15 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let jobs: Vec<Job> = contenders::plan(&bench)?.into_iter().filter(|job| wanted(job.row.name())).collect();
     if !bench.warm {
-        say("bench: filling caches (one run of each job, not measured)");
-        execute(&jobs, 0..1, 0)?;
+        say("bench: filling caches (not measured)");
+        let fills = |job: &&Job| arguments.only.is_some() || job.row.fills_a_cache();
+        execute(&jobs.iter().filter(fills).collect::<Vec<_>>(), 0..1, 0)?;
         if arguments.only.is_none() {
             contenders::mark_warm(&bench)?;
         }
     }
     let peer_runs = arguments.peer_runs.unwrap_or(arguments.runs);
-    let builds = execute(&jobs, 1..arguments.runs + 1, peer_runs)?;
+    let builds = execute(&jobs.iter().collect::<Vec<_>>(), 1..arguments.runs + 1, peer_runs)?;
     let mut measured = Measured { builds, ..Measured::default() };
     if wanted(boot::ROW) {
         measured.boots = Some(boot::measure(&bench, arguments.runs)?);
@@ -101,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
     }
     measured.beside = same::check(&bench)?;
     let text = page::page(
-        &page::About { machine: &machine, bench: &bench, jobs: &jobs, runs: arguments.runs },
+        &page::About { machine: &machine, bench: &bench, jobs: &jobs, runs: arguments.runs, peer_runs },
         &measured,
     );
     say(&text);
@@ -111,7 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
 
 /// In turns, so that a slow minute of the machine hits every contender. Peers sit out rounds after `peer_runs`.
 fn execute(
-    jobs: &[Job],
+    jobs: &[&Job],
     rounds: std::ops::Range<usize>,
     peer_runs: usize,
 ) -> Done<BTreeMap<Row, Vec<Sample>>> {

@@ -16,6 +16,7 @@ pub(super) struct About<'a> {
     pub(super) bench: &'a Bench,
     pub(super) jobs: &'a [Job],
     pub(super) runs: usize,
+    pub(super) peer_runs: usize,
 }
 
 /// Bars, rows and boots: what a terminal shows.
@@ -63,7 +64,7 @@ fn spread(seconds: &[f64]) -> String {
 
 /// The whole page.
 pub(super) fn page(about: &About<'_>, measured: &Measured) -> String {
-    let About { machine, bench, jobs, runs } = about;
+    let About { machine, bench, jobs, runs, peer_runs } = about;
     let Machine { date, commit, processors, memory, kernel, load, kvm, peers } = machine;
     let packages = bench.packages.len();
     let tables = tables(measured);
@@ -82,8 +83,8 @@ pub(super) fn page(about: &About<'_>, measured: &Measured) -> String {
          - Peers, from Debian trixie: {peers}.\n\
          - {packages} packages of the example's lock, the same versions for everybody (checked after the runs), from one \
          mirror on this machine that has them all. {beside}\n\
-         - Everybody's caches are filled by a run that is not measured. Then {runs} measured runs of each job, in turns; \
-         medians count.\n\
+         - Caches (our downloads, mkosi's packages and base image, the mirror) are filled by runs that are not measured. \
+         Then {runs} measured runs of each of our jobs and {peer_runs} of each peer's, in turns; medians count.\n\
          - Peak memory is the largest sum of the proportional set sizes of all processes of the job and of what they put \
          into tmpfs, looked at ten times a second.\n\
          - mkosi makes an ext4 root and its own initrd; ours is EROFS with dm-verity and our initramfs. mmdebstrap makes \

@@ -13,15 +13,17 @@ pub(super) fn names(bench: &Bench) -> Vec<&str> {
 pub(super) fn mkosi(bench: &Bench, row: Row) -> Job {
     let incremental = if row == Row::MkosiOneFile { "yes" } else { "no" };
     let folder = bench.work.join(format!("mkosi-{incremental}"));
+    let cached = bench.work.join("mkosi-packages");
     let packages: String = names(bench).iter().map(|name| format!("  {name}\n")).collect();
     let configuration = format!(
         "[Distribution]\nDistribution=debian\nRelease=trixie\nMirror={mirror}\n\n\
          [Output]\nFormat=disk\nOutput=edge\nOutputDirectory={here}/out\nManifestFormat=json\n\n\
          [Content]\nBootable=yes\nBootloader=systemd-boot\nWithRecommends=no\nPackages=\n{packages}\n\
-         [Build]\nBuildSources=\nIncremental={incremental}\nPackageCacheDirectory={here}/packages\n\
+         [Build]\nBuildSources=\nIncremental={incremental}\nPackageCacheDirectory={cached}\n\
          CacheDirectory={here}/cache\nWorkspaceDirectory={here}/work\n",
         mirror = bench.mirror.url("debian"),
         here = folder.display(),
+        cached = cached.display(),
     );
     let nothing = String::new();
     let write = vec![
@@ -32,7 +34,7 @@ pub(super) fn mkosi(bench: &Bench, row: Row) -> Job {
         ),
         (folder.join("mkosi.extra/usr/share/bench/changed"), "@UNIQUE@\n".to_owned()),
         (folder.join("out/.keep"), nothing.clone()),
-        (folder.join("packages/.keep"), nothing.clone()),
+        (cached.join(".keep"), nothing.clone()),
         (folder.join("cache/.keep"), nothing.clone()),
         (folder.join("work/.keep"), nothing),
     ];
