@@ -68,12 +68,12 @@ pub(super) fn kill(count: u32, dist: Option<PathBuf>) -> Done<String> {
         }
         soak.build(program.clone(), &place, "--locked").run()?;
         soak.compare(&place)?;
-        soak.check_nothing_left()?;
+        soak.check_nothing_left(program.clone())?;
         say(format!("soak: {round}/{count}: killed after {:.2} s, then the same", moment.as_secs_f64()));
         tool::remove_folder(&place)?;
     }
     Ok(format!(
-        "{killed} builds killed within {:.1} s ({} ended before): the next one made the same bytes, nothing was left",
+        "{killed} builds killed within {:.1} s ({} ended before): the next one made the same bytes, `store gc` left nothing of them",
         window.as_secs_f64(),
         count - killed
     ))
@@ -156,8 +156,9 @@ impl Soak {
         Ok(())
     }
 
-    /// A finished build has removed what killed ones left.
-    fn check_nothing_left(&self) -> Done {
+    /// What killed builds left goes with the first `basalt store gc`.
+    fn check_nothing_left(&self, program: Command) -> Done {
+        program.args(["store", "gc"]).env("BASALT_CACHE", self.work.join("cache")).run()?;
         let work = self.work.join("cache/work");
         let entries = fs::read_dir(&work).map_err(TaskError::io("list", &work))?;
         let left: Vec<String> =
