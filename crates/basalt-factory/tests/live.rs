@@ -104,7 +104,7 @@ fn beside_the_disk(first: Disk) -> Machine {
 fn a_cd_boots_live_by_firmware() {
     on_machine(&beside_the_disk(Disk::cd(live("edge.iso"))), |shell| {
         assert_live(shell, "/dev/dm-");
-        assert_eq!(check(shell, "ls /sys/block/sr0/holders"), "dm-0\ndm-1");
+        assert_eq!(check(shell, "ls -1 /sys/block/sr0/holders"), "dm-0\ndm-1");
         assert_disk_untouched(shell);
     });
 }
