@@ -98,7 +98,8 @@ impl<'a> Shell<'a> {
         self.console.send(&format!("{}\n", login.password))?;
         // What is typed before the new shell asks is lost: it sets up the terminal first.
         self.console.expect_any(&["# ", "@password:"], self.patience)?;
-        self.run("PS1=; PS2=; true")?;
+        // The kernel's words would stand among those of commands; its log keeps them.
+        self.run("PS1=; PS2=; dmesg --console-off")?;
         match self.run("id -u")?.text.trim() {
             "0" => Ok(()),
             _ => Err(ShellError::Refused { user: login.user.clone(), tail: self.console.tail(20) }),
