@@ -109,9 +109,10 @@ fn packages_are_dpkgs(view: &RootView<'_>, inventory: &Inventory, folder: &Path)
     let database = folder.join("dpkg");
     fs::create_dir_all(database.join("info")).unwrap();
     fs::write(database.join("status"), status).unwrap();
-    let format = "${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n";
+    let fields = ["Package", "Version", "Architecture", "source:Package", "source:Version"];
+    let format = fields.map(|field| format!("${{{field}}}")).join(" ") + "\n";
     let database = format!("--admindir={}", database.display());
-    let listed = run_tool("dpkg-query", "dpkg", &[&database, "--show", "--showformat", format]);
+    let listed = run_tool("dpkg-query", "dpkg", &[&database, "--show", "--showformat", &format]);
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let dpkgs: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
     let ours = inventory.packages.iter().map(|one| {

@@ -17,6 +17,8 @@ use crate::pe::{EFI_APPLICATION, NX_COMPAT, Pe, PeError, SECTION_HEADER, Section
 
 /// The most sections an image may have: some firmware refuses more.
 const MAX_SECTIONS: usize = 25;
+/// Sections that we add begin at pages.
+const PAGE: usize = 4096;
 /// `IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_READ`.
 const DATA: u32 = 0x4000_0040;
 /// `IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_READ`: what other assemblers give `.linux`, for kernels that run in place.
@@ -237,7 +239,10 @@ fn check_stub(bytes: &[u8], pe: &Pe<'_>) -> Result<(), UkiError> {
     }
     let refusals = [
         (header.subsystem != EFI_APPLICATION, "it is no EFI application"),
-        (header.section_alignment < 4096, "its sections are not aligned to pages"),
+        (
+            header.section_alignment < header.file_alignment,
+            "its sections are aligned less in memory than in the file",
+        ),
         (header.symbol_table != 0, "it has a symbol table"),
         (header.certificates != 0, "it is signed; sign the whole image instead"),
         (!pe.sections().iter().all(aligned), "its sections are not aligned in the file"),
@@ -285,7 +290,8 @@ impl Assembly {
             table: Vec::new(),
             memory_end: ends.max().ok_or(UkiError::StubShape("it has no sections"))?,
             added: 0,
-            section_alignment: pe.header.section_alignment as usize,
+            // systemd's stubs before 254 are aligned to sectors; what is added to them is aligned to pages all the same.
+            section_alignment: (pe.header.section_alignment as usize).max(PAGE),
             file_alignment: pe.header.file_alignment as usize,
         })
     }

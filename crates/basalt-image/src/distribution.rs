@@ -25,8 +25,8 @@ pub struct Distribution {
     pub name: &'static str,
     /// The values of `ID` that are it. Relatives are found by their `ID_LIKE`.
     pub ids: &'static [&'static str],
-    /// Where the kernel's boot image is, the first that is there: `{version}` is the name of a module directory,
-    /// `{flavour}` what follows its last `-`.
+    /// Where the kernel's boot image is, the first that is there: `VERSION` is the name of a module directory,
+    /// `FLAVOUR` what follows its last `-`.
     pub kernels: &'static [&'static str],
     /// Where module directories are.
     pub modules: &'static [&'static str],
@@ -136,7 +136,7 @@ impl Distribution {
     /// Where the boot image of this kernel may be, the likeliest first.
     pub fn kernel_paths(&self, version: &str) -> Vec<String> {
         let flavour = version.rsplit_once('-').map_or(version, |(_, flavour)| flavour);
-        let filled = |path: &&str| path.replace("{version}", version).replace("{flavour}", flavour);
+        let filled = |path: &&str| path.replace("VERSION", version).replace("FLAVOUR", flavour);
         self.kernels.iter().map(filled).collect()
     }
 }

@@ -138,9 +138,9 @@ pub fn plan(inputs: &Inputs, observed: &Observed) -> (BuildPlan, bool) {
     let keys = Keys::of(inputs);
     let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
     let stands = !observed.ignore_cache && observed.standing_output == Some(keys.outputs);
-    let release = standing(!stands && inputs.outputs.release, known(&keys.release));
+    let release = standing((!stands && inputs.outputs.release).then(|| known(&keys.release)));
     let makes_release = release == Standing::Unknown;
-    let initramfs = standing(makes_release, known(&keys.initramfs));
+    let initramfs = standing(makes_release.then(|| known(&keys.initramfs)));
     let wanted = TreeWanted {
         start: initramfs == Standing::Unknown,
         finished: makes_release || !stands && inputs.outputs.tree,
@@ -180,13 +180,13 @@ struct TreeWanted {
 fn tree_steps(inputs: &Inputs, observed: &Observed, wanted: TreeWanted) -> (Vec<Step>, bool) {
     let keys = Keys::of(inputs);
     let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
-    let script = keys.script.map(|key| (key, standing(wanted.finished, known(&key))));
+    let script = keys.script.map(|key| (key, standing(wanted.finished.then(|| known(&key)))));
     let start_needed =
         wanted.start || script.map_or(wanted.finished, |(_, standing)| standing == Standing::Unknown);
     let mut steps = Vec::new();
     let needs_below = match inputs.packages {
         Some(packages) => {
-            let base = standing(start_needed, known(&keys.base));
+            let base = standing(start_needed.then(|| known(&keys.base)));
             steps.push(Step { name: StepName::Fetch, key: packages, action: fetch(observed, base) });
             let action = cached(base, "the packages or their configuration changed");
             steps.push(Step { name: StepName::Base, key: keys.base, action });
@@ -294,11 +294,12 @@ enum Standing {
     Unknown,
 }
 
-fn standing(needed: bool, known: bool) -> Standing {
-    match (needed, known) {
-        (false, _) => Standing::NotNeeded,
-        (true, true) => Standing::Known,
-        (true, false) => Standing::Unknown,
+/// `known`: whether the result is in the cache, of a step whose result is wanted.
+fn standing(known: Option<bool>) -> Standing {
+    match known {
+        None => Standing::NotNeeded,
+        Some(true) => Standing::Known,
+        Some(false) => Standing::Unknown,
     }
 }
 

@@ -201,8 +201,11 @@ fn check_image(manifest: &Manifest, shown: &str) -> Result<(), OciError> {
 fn read_config(files: &[PathBuf], shown: &str) -> Result<ImageConfig, OciError> {
     let mut bytes = Vec::new();
     for path in files {
-        bytes = std::fs::read(path)
-            .map_err(|source| OciError::File { action: "read", path: path.clone(), source })?;
+        bytes = std::fs::read(path).map_err(|source| OciError::File {
+            action: "read",
+            path: path.clone(),
+            source,
+        })?;
     }
     parse(&bytes, "the configuration", shown)
 }

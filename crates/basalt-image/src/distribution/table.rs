@@ -3,9 +3,9 @@
 use super::{Distribution, PackageManager};
 
 /// UAPI.9, which Fedora, openSUSE and Arch follow.
-const WITH_MODULES: &str = "/usr/lib/modules/{version}/vmlinuz";
+const WITH_MODULES: &str = "/usr/lib/modules/VERSION/vmlinuz";
 /// Debian's place, which all of its relatives keep.
-const IN_BOOT: &str = "/boot/vmlinuz-{version}";
+const IN_BOOT: &str = "/boot/vmlinuz-VERSION";
 /// Modules before and after the merge of `/usr`.
 const MODULES: &[&str] = &["/usr/lib/modules", "/lib/modules"];
 
@@ -133,7 +133,7 @@ pub const TABLE: &[Distribution] = &[
         name: "Alpine",
         ids: &["alpine"],
         // Its boot images are named by flavour: vmlinuz-lts goes with the modules of 6.12.1-0-lts.
-        kernels: &["/boot/vmlinuz-{flavour}", IN_BOOT],
+        kernels: &["/boot/vmlinuz-FLAVOUR", IN_BOOT],
         modules: MODULES,
         packages: &APK,
         kernel_packages: &["linux-virt", "linux-lts"],

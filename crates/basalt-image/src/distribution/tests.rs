@@ -42,7 +42,7 @@ fn the_table_is_sound() {
     assert_eq!(ids.len(), count, "an ID is in one row only");
     for row in TABLE {
         assert!(row.kernels.iter().chain(row.modules).all(|path| path.starts_with('/')), "{}", row.name);
-        assert!(row.kernels.iter().all(|path| path.contains("{version}") || path.contains("{flavour}")));
+        assert!(row.kernels.iter().all(|path| path.contains("VERSION") || path.contains("FLAVOUR")));
         let manager = row.packages;
         let program = manager.program.rsplit('/').next();
         for command in [manager.update, manager.install, manager.clean] {

@@ -63,7 +63,7 @@ fn place(tree: &mut Tree, seen: &mut Seen, path: &Path, added: Added) -> Result<
             tree.add(node)
         }
     };
-    tree.link(parent, name, id).map_err(|_| LayerProblem::NotDirectory(shown(path)))
+    tree.link(parent, name, id).map_err(|_no_directory| LayerProblem::NotDirectory(shown(path)))
 }
 
 /// What a hard link is to be another name of; the last part of its path is not followed.
@@ -124,7 +124,8 @@ fn walk(tree: &mut Tree, path: &[FileName], missing: Missing) -> Result<Option<N
             (None, Missing::Make) => {
                 let kind = Kind::Directory(BTreeMap::new());
                 let id = tree.add(Node { metadata: Metadata::root_owned(0o755), kind });
-                tree.link(here, &name, id).map_err(|_| LayerProblem::NotDirectory(shown(path)))?;
+                tree.link(here, &name, id)
+                    .map_err(|_no_directory| LayerProblem::NotDirectory(shown(path)))?;
                 id
             }
         };

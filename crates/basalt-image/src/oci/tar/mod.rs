@@ -66,7 +66,7 @@ impl<'p, 'r> Reader<'p, 'r> {
         let mut extended = Extended { records: self.global.clone(), ..Extended::default() };
         loop {
             let Some(header) = self.header()? else { return Ok(None) };
-            let size = header.entry_size().map_err(|_| self.number("size"))?;
+            let size = header.entry_size().map_err(|_no_number| self.number("size"))?;
             match header.entry_type().as_byte() {
                 b'x' => extended.records.read(&self.extension(size)?).map_err(|()| self.extended())?,
                 b'g' => {

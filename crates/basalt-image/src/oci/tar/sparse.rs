@@ -30,7 +30,7 @@ const PIECES: usize = 1 << 20;
 /// The map of a type `S` entry: four pieces in its header, more in blocks behind it.
 pub(super) fn of_header(header: &::tar::Header, stored: u64, plain: &mut Plain<'_>) -> Result<Map, MapError> {
     let gnu = header.as_gnu().ok_or(MapError::Invalid)?;
-    let size = gnu.real_size().map_err(|_| MapError::Invalid)?;
+    let size = gnu.real_size().map_err(|_no_number| MapError::Invalid)?;
     let mut pieces = Vec::new();
     add(&mut pieces, &gnu.sparse)?;
     let mut more = gnu.is_extended();

@@ -3,6 +3,8 @@
 use basalt_types::Digest;
 use proptest::prelude::*;
 
+use std::slice;
+
 use super::{LayerProblem as P, Layers, Limits, Tar, apply, apply_limited, gzip, listing, refusal};
 
 #[test]
@@ -115,9 +117,9 @@ fn bombs_are_refused_before_they_burst() {
     let bomb = gzip(&Tar::default().entry(b'0', "zeros", &zeros, |_| {}).end());
     let small = Limits { bytes: 1 << 20, ..Limits::default() };
     let refused = |layers: &[Vec<u8>], limits| apply_limited(layers, limits).unwrap_err().problem;
-    assert!(matches!(refused(&[bomb.clone()], small), P::Bytes(limit) if limit == 1 << 20));
+    assert!(matches!(refused(slice::from_ref(&bomb), small), P::Bytes(limit) if limit == 1 << 20));
     let honest = Limits { free: 1 << 20, ratio: 200, ..Limits::default() };
-    assert!(matches!(refused(&[bomb.clone()], honest), P::Ratio { .. }));
+    assert!(matches!(refused(slice::from_ref(&bomb), honest), P::Ratio { .. }));
     // What follows the end of the archive counts too.
     let tail = gzip(&[Tar::default().end(), zeros].concat());
     assert!(matches!(refused(&[tail], honest), P::Ratio { .. }));

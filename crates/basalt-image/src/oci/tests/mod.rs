@@ -124,10 +124,8 @@ impl Made {
     #[track_caller]
     fn read(&self, path: &str) -> Vec<u8> {
         let id = self.tree.resolve(path).unwrap();
-        match &self.tree.node(id).kind {
-            Kind::File(content) => content.read(&self.spool).unwrap(),
-            other => panic!("{path}: {other:?}"),
-        }
+        let Kind::File(content) = &self.tree.node(id).kind else { panic!("{path} is no file") };
+        content.read(&self.spool).unwrap()
     }
 
     #[track_caller]
