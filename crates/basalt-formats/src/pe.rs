@@ -20,6 +20,8 @@ const SECURITY_DIRECTORY: usize = 4;
 /// Offsets of fields that [`crate::uki`] changes, from the start of the COFF header or the optional header.
 pub(crate) mod field {
     pub(crate) const COFF_SECTIONS: usize = 2;
+    /// Where the symbols are and how many, four bytes each.
+    pub(crate) const COFF_SYMBOL_TABLE: usize = 8;
     pub(crate) const OPTIONAL_INITIALIZED_DATA: usize = 8;
     pub(crate) const OPTIONAL_IMAGE_SIZE: usize = 56;
     pub(crate) const OPTIONAL_HEADERS_SIZE: usize = 60;

@@ -243,7 +243,10 @@ fn check_stub(bytes: &[u8], pe: &Pe<'_>) -> Result<(), UkiError> {
             header.section_alignment < header.file_alignment,
             "its sections are aligned less in memory than in the file",
         ),
-        (header.symbol_table != 0, "it has a symbol table"),
+        (
+            header.symbol_table != 0 && (header.symbol_table as usize) < raw_end(pe),
+            "its symbol table is not at its end",
+        ),
         (header.certificates != 0, "it is signed; sign the whole image instead"),
         (!pe.sections().iter().all(aligned), "its sections are not aligned in the file"),
         (!ascending || last == u32::MAX, "its sections overlap or are not in order"),
@@ -254,6 +257,11 @@ fn check_stub(bytes: &[u8], pe: &Pe<'_>) -> Result<(), UkiError> {
         Some((_, why)) => Err(UkiError::StubShape(why)),
         None => Ok(()),
     }
+}
+
+/// The end of the last section's bytes in the file.
+fn raw_end(pe: &Pe<'_>) -> usize {
+    pe.sections().iter().map(|section| section.raw.end).max().unwrap_or_default()
 }
 
 /// The new size of all headers. Their last bytes are padding up to the first section, which new headers may take.
@@ -285,8 +293,14 @@ impl Assembly {
     fn new(stub: &[u8], pe: &Pe<'_>) -> Result<Self, UkiError> {
         let ends =
             pe.sections().iter().map(|section| (section.virtual_address + section.virtual_size) as usize);
+        let mut bytes = stub.to_vec();
+        if pe.header.symbol_table != 0 {
+            // The stubs of systemd before 254 have symbols for a debugger behind their sections. No firmware reads them.
+            bytes.truncate(raw_end(pe));
+            put(&mut bytes, pe.coff_offset() + field::COFF_SYMBOL_TABLE, &[0; 8]);
+        }
         Ok(Self {
-            bytes: stub.to_vec(),
+            bytes,
             table: Vec::new(),
             memory_end: ends.max().ok_or(UkiError::StubShape("it has no sections"))?,
             added: 0,
@@ -298,7 +312,10 @@ impl Assembly {
 
     /// Puts other content into a section of the stub.
     fn replace(&mut self, pe: &Pe<'_>, section: &Section, content: &[u8]) -> Result<(), UkiError> {
-        let room = section.raw.len();
+        let next = pe.sections().iter().map(|other| other.virtual_address);
+        let next = next.filter(|address| *address > section.virtual_address).min();
+        let before_next = next.map_or(usize::MAX, |next| (next - section.virtual_address) as usize);
+        let room = section.raw.len().min(before_next);
         if content.len() > room {
             return Err(UkiError::SbatRoom { needed: content.len(), room });
         }

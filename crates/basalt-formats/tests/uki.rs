@@ -228,9 +228,22 @@ fn what_would_not_boot_is_refused() {
     };
     assert_eq!(refuse(&with(4, &[0x64, 0xaa]), &given), UkiError::Machine { stub: 0xaa64, kernel: 0x8664 });
     assert_eq!(refuse(&with(24 + 68, &[3]), &given), UkiError::StubShape("it is no EFI application"));
-    assert_eq!(refuse(&with(12, &[1]), &given), UkiError::StubShape("it has a symbol table"));
+    assert_eq!(refuse(&with(12, &[1]), &given), UkiError::StubShape("its symbol table is not at its end"));
     let tight = with(24 + 60, &512_u32.to_le_bytes());
     assert_eq!(refuse(&tight, &given), UkiError::HeaderRoom { room: 0, needed: 5 });
+}
+
+#[test]
+fn symbols_for_a_debugger_are_left_out() {
+    let (linux, stub) = (kernel(), stub());
+    let given = sections(&linux, b"initrd");
+    let mut with_symbols = stub.clone();
+    let signature = u32::from_le_bytes(stub[0x3c..0x40].try_into().unwrap()) as usize;
+    let end = u32::try_from(stub.len()).unwrap();
+    with_symbols[signature + 12..signature + 16].copy_from_slice(&end.to_le_bytes());
+    with_symbols[signature + 16..signature + 20].copy_from_slice(&2_u32.to_le_bytes());
+    with_symbols.extend([7; 2 * 18]);
+    assert!(uki::assemble(&with_symbols, &given).unwrap() == uki::assemble(&stub, &given).unwrap());
 }
 
 #[test]

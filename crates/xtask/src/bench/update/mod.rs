@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         forget(&new, &new_images)?;
     }
 
-    let text = page::page(&machine, &old, &updates);
+    let text = page::page(&machine, &released, &old, &updates);
     say(&text);
     let page = paths::root().join("docs/book/src/develop/update-size.md");
     fs::write(&page, text).map_err(TaskError::io("write", page))

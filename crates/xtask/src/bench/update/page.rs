@@ -1,21 +1,22 @@
 //! The page of the book. Pure.
 
-use super::{Update, images::Artifact};
+use super::{Update, images::Artifact, states::State};
 use crate::bench::facts::Machine;
 
 /// The bar of issue 3.
 const BAR: f64 = 0.15;
 
 /// The whole page.
-pub(super) fn page(machine: &Machine, old: &Artifact, updates: &[Update]) -> String {
+pub(super) fn page(machine: &Machine, released: &State, old: &Artifact, updates: &[Update]) -> String {
     let Machine { date, commit, .. } = machine;
     let whole = old.index.stored_size();
     let mut text = format!(
         "# Update sizes\n\n\
          Written by `cargo xtask bench update`: {date}, commit {commit}.\n\n\
-         The image is the example `edge` with Debian trixie as it was at its last point release: {} MB as an update \
-         artifact, root and UKI together. Each update is what Debian published for these packages since then. The client \
+         The image is the example `edge` with Debian's {} (by its last point release): {} MB as an \
+         update artifact, root and UKI together. Each update is what Debian published for these packages since then. The client \
          has the old image and nothing else.\n\n",
+        released.name,
         megabytes(whole)
     );
     for update in updates {

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::{
     bench::{contenders::Bench, ours},
     error::{Done, TaskError},
-    paths, tool,
+    paths,
+    report::say,
+    tool,
 };
 
 /// A recipe and its lock.
@@ -35,23 +37,42 @@ struct Lock {
 /// A source package whose kernel has a version in its name: old and new have no name in common.
 const KERNEL: &str = "linux-image";
 
+/// Where to look for security updates, the likeliest first: just after a point release a suite has none.
+const SUITES: [&str; 2] = ["trixie", "bookworm"];
+
 /// The released suite, and the updates of it.
 pub(super) fn plan(bench: &Bench, work: &Path) -> Done<(State, Vec<State>)> {
-    let released = lock(bench, &work.join("released"), "    pockets: []\n")?;
-    let newest = lock(bench, &work.join("newest"), "")?;
+    for suite in SUITES {
+        let work = work.join(suite);
+        tool::create_folder(&work)?;
+        let released = lock(bench, &work.join("released"), suite, "    pockets: []\n")?;
+        let newest = lock(bench, &work.join("newest"), suite, "")?;
+        match largest_advisory(&released, &newest) {
+            Some(advisory) => return states(suite, &work, &advisory, &released, &newest),
+            None => say(format!("bench: {suite} has had no security update since its last point release")),
+        }
+    }
+    Err(TaskError::Broken(
+        "no suite has had a security update since its last point release: measure later".to_owned(),
+    ))
+}
+
+/// The released suite, and the updates of it that this advisory and everything else newer make.
+fn states(
+    suite: &str,
+    work: &Path,
+    advisory: &str,
+    released: &Lock,
+    newest: &Lock,
+) -> Done<(State, Vec<State>)> {
     let is_kernel = |name: &str| name.starts_with(KERNEL);
-    let advisory = largest_advisory(&released, &newest).ok_or_else(|| {
-        TaskError::Broken(
-            "no security update has come since the last point release: measure later".to_owned(),
-        )
-    })?;
     let only = |name: &str| newest.origin(name).is_some_and(|(_, source)| source == advisory);
-    let old = released.state(work, "as released", &released, |_| false)?;
+    let old = released.state(work, &format!("{suite} as released"), released, |_| false)?;
     let one = format!("one advisory ({advisory})");
     let updates = vec![
-        newest.state(work, &one, &released, only)?,
-        newest.state(work, "everything but the kernel", &released, |name| !is_kernel(name))?,
-        newest.state(work, "everything", &released, |_| true)?,
+        newest.state(work, &one, released, only)?,
+        newest.state(work, "everything but the kernel", released, |name| !is_kernel(name))?,
+        newest.state(work, "everything", released, |_| true)?,
     ];
     Ok((old, updates))
 }
@@ -73,18 +94,18 @@ impl State {
     }
 }
 
-/// Copies the example into `folder`, adds `line` to its base, and locks it.
-fn lock(bench: &Bench, folder: &Path, line: &str) -> Done<Lock> {
+/// Copies the example into `folder`, gives its base this suite and `line`, and locks it.
+fn lock(bench: &Bench, folder: &Path, suite: &str, line: &str) -> Done<Lock> {
     let example = paths::example_recipe();
     let from = example.parent().unwrap_or(&example);
     tool::watch(tool::plan("cp", "coreutils")?.args(["-r"]).args([from, folder]))?;
     let recipe = folder.join("recipe.yaml");
     let text = fs::read_to_string(&recipe).map_err(TaskError::io("read", &recipe))?;
-    let suite = "    suite: trixie\n";
-    if !text.contains(suite) {
-        return Err(TaskError::Broken(format!("`{}` has no line `{}`", recipe.display(), suite.trim())));
+    let written = "    suite: trixie\n";
+    if !text.contains(written) {
+        return Err(TaskError::Broken(format!("`{}` has no line `{}`", recipe.display(), written.trim())));
     }
-    let text = text.replacen(suite, &format!("{suite}{line}"), 1) + "\noutputs: [oci]\n";
+    let text = text.replacen(written, &format!("    suite: {suite}\n{line}"), 1) + "\noutputs: [oci]\n";
     fs::write(&recipe, text).map_err(TaskError::io("write", &recipe))?;
     tool::watch(ours::basalt(bench)?.args(["lock"]).arg(&recipe))?;
     let lock = recipe.with_extension("lock");
