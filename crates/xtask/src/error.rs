@@ -29,6 +29,9 @@ pub(crate) enum TaskError {
     /// No mirror.
     #[error(transparent)]
     Mirror(#[from] basalt_fetch::mirror::MirrorError),
+    /// An image's files.
+    #[error(transparent)]
+    Oci(#[from] basalt_fetch::oci::OciError),
     /// Checks that do not hold, each with what to do.
     #[error("{} of tidy's rules broken:\n  {}", .0.len(), .0.join("\n  "))]
     Untidy(Vec<String>),

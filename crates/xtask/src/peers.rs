@@ -42,7 +42,7 @@ const SUITES: [(&str, &str); 3] =
     [("trixie", "debian"), ("trixie-updates", "debian"), ("trixie-security", "debian-security")];
 
 /// Where `suite` comes from, by the environment or the host's apt.
-fn upstream(suite: &str) -> Done<String> {
+pub(crate) fn upstream(suite: &str) -> Done<String> {
     let facts = basalt_fetch::mirror::observe(Path::new("/"), &|name| env::var(name).ok())?;
     Ok(basalt_fetch::mirror::choose(&facts, None, suite)?.url)
 }

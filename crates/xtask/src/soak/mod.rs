@@ -1,6 +1,7 @@
 //! `cargo xtask soak`: what holds once must hold always. Dangerous or random things, many times; each soak adds a dated
 //! line with its commit, its command and its counts to `docs/results`.
 
+mod bases;
 mod boots;
 mod builds;
 mod chance;
@@ -20,6 +21,12 @@ use crate::{
 /// What to repeat.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Arguments {
+    /// Make OCI images of bookworm, trixie, sid and trixie with OpenRC, build upon each from a registry, and boot it
+    Bases {
+        /// The folder with our programs, instead of building them (`bin/basalt`, `lib/basalt`)
+        #[arg(long)]
+        dist: Option<PathBuf>,
+    },
     /// Cut the power at a random moment of the first boot, boot again, expect a healthy machine
     Boots {
         /// How often
@@ -73,6 +80,7 @@ pub(crate) enum Arguments {
 /// Runs the task.
 pub(crate) fn run(arguments: &Arguments) -> Done {
     let (command, result) = match arguments {
+        Arguments::Bases { dist } => ("bases".to_owned(), bases::run(dist.clone())?),
         Arguments::Boots { count, image, window } => {
             (format!("boots --count {count}"), boots::run(*count, image, *window)?)
         }

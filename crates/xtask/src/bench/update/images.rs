@@ -43,7 +43,7 @@ pub(super) struct Artifact {
 pub(super) enum Packer {
     /// This program.
     Basalt,
-    /// erofs-utils, same algorithm, level and cluster.
+    /// erofs-utils, same algorithm, level and cluster size.
     MkfsErofs,
     /// squashfs-tools, zstd.
     Mksquashfs,
@@ -57,7 +57,7 @@ impl Packer {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Basalt => "basalt",
-            Self::MkfsErofs => "mkfs.erofs -zzstd -C65536",
+            Self::MkfsErofs => "mkfs.erofs, the same algorithm",
             Self::Mksquashfs => "mksquashfs -comp zstd",
         }
     }
@@ -135,8 +135,14 @@ impl FetchRange for Packs<'_> {
     }
 }
 
-/// Unpacks the root and lets the others pack it. Ours is the artifact's root itself.
-pub(super) fn pack_others(bench: &Bench, work: &Path, artifact: &Artifact) -> Done<Vec<(Packer, PathBuf)>> {
+/// Unpacks the root and lets the others pack it, mkfs.erofs with the root's own `compression`. Ours is the artifact's root
+/// itself.
+pub(super) fn pack_others(
+    bench: &Bench,
+    work: &Path,
+    artifact: &Artifact,
+    compression: &str,
+) -> Done<Vec<(Packer, PathBuf)>> {
     let tree = work.join("tree");
     tool::remove_folder(&tree)?;
     let inside = |program: &str| bench.tree.command(&bench.work, program).timeout(LIMIT);
@@ -149,9 +155,9 @@ pub(super) fn pack_others(bench: &Bench, work: &Path, artifact: &Artifact) -> Do
         let command =
             match packer {
                 Packer::Basalt => continue,
-                // The level is our default; times stay as they are in the tree.
+                // Its default levels are ours, too; times stay as they are in the tree.
                 Packer::MkfsErofs => inside("mkfs.erofs")
-                    .args(["--quiet", "-zzstd,level=3", "-C65536", "-T0", "--mkfs-time", "-U"])
+                    .args(["--quiet", &format!("-z{compression}"), "-C65536", "-T0", "--mkfs-time", "-U"])
                     .arg("00000000-0000-0000-0000-000000000001")
                     .args([&image, &tree]),
                 Packer::Mksquashfs => tool::plan("mksquashfs", "squashfs-tools")?

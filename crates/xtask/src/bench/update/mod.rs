@@ -56,12 +56,12 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
 
     let (released, states) = states::plan(&bench, &work)?;
     let old = images::build(&bench, &work, &released)?;
-    let old_images = images::pack_others(&bench, &work, &old)?;
+    let old_images = images::pack_others(&bench, &work, &old, released.compression)?;
     let mut updates = Vec::new();
     for state in states {
         say(format!("bench: {}", state.name));
         let new = images::build(&bench, &work, &state)?;
-        let new_images = images::pack_others(&bench, &work, &new)?;
+        let new_images = images::pack_others(&bench, &work, &new, state.compression)?;
         let mut changes = Vec::new();
         for ((packer, old), (_, new)) in old_images.iter().zip(&new_images) {
             changes.push((*packer, measure::change(old, new)?));

@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) name: String,
     /// The recipe; its lock is beside it.
     pub(super) recipe: PathBuf,
+    /// Its root's.
+    pub(super) compression: &'static str,
     /// Version by package.
     packages: BTreeMap<String, String>,
 }
@@ -30,6 +32,8 @@ pub(super) struct State {
 /// A lock as it is written: what is not looked at is kept.
 struct Lock {
     document: Value,
+    /// The root's.
+    compression: &'static str,
     /// By name.
     packages: BTreeMap<String, Value>,
 }
@@ -37,19 +41,23 @@ struct Lock {
 /// A source package whose kernel has a version in its name: old and new have no name in common.
 const KERNEL: &str = "linux-image";
 
+/// A suite of Debian and the strongest compression of EROFS that its kernel reads.
+type Suite = (&'static str, &'static str);
+
 /// Where to look for security updates, the likeliest first: just after a point release a suite has none.
-const SUITES: [&str; 2] = ["trixie", "bookworm"];
+const SUITES: [Suite; 2] = [("trixie", "zstd"), ("bookworm", "lz4hc")];
 
 /// The released suite, and the updates of it.
 pub(super) fn plan(bench: &Bench, work: &Path) -> Done<(State, Vec<State>)> {
     for suite in SUITES {
-        let work = work.join(suite);
+        let name = suite.0;
+        let work = work.join(name);
         tool::create_folder(&work)?;
         let released = lock(bench, &work.join("released"), suite, "    pockets: []\n")?;
         let newest = lock(bench, &work.join("newest"), suite, "")?;
         match largest_advisory(&released, &newest) {
-            Some(advisory) => return states(suite, &work, &advisory, &released, &newest),
-            None => say(format!("bench: {suite} has had no security update since its last point release")),
+            Some(advisory) => return states(name, &work, &advisory, &released, &newest),
+            None => say(format!("bench: {name} has had no security update since its last point release")),
         }
     }
     Err(TaskError::Broken(
@@ -95,7 +103,7 @@ impl State {
 }
 
 /// Copies the example into `folder`, gives its base this suite and `line`, and locks it.
-fn lock(bench: &Bench, folder: &Path, suite: &str, line: &str) -> Done<Lock> {
+fn lock(bench: &Bench, folder: &Path, (suite, compression): Suite, line: &str) -> Done<Lock> {
     let example = paths::example_recipe();
     let from = example.parent().unwrap_or(&example);
     tool::watch(tool::plan("cp", "coreutils")?.args(["-r"]).args([from, folder]))?;
@@ -105,7 +113,8 @@ fn lock(bench: &Bench, folder: &Path, suite: &str, line: &str) -> Done<Lock> {
     if !text.contains(written) {
         return Err(TaskError::Broken(format!("`{}` has no line `{}`", recipe.display(), written.trim())));
     }
-    let text = text.replacen(written, &format!("    suite: {suite}\n{line}"), 1) + "\noutputs: [oci]\n";
+    let text = text.replacen(written, &format!("    suite: {suite}\n{line}"), 1)
+        + &format!("\noutputs: [oci]\ndisk: {{compression: {compression}}}\n");
     fs::write(&recipe, text).map_err(TaskError::io("write", &recipe))?;
     tool::watch(ours::basalt(bench)?.args(["lock"]).arg(&recipe))?;
     let lock = recipe.with_extension("lock");
@@ -114,7 +123,7 @@ fn lock(bench: &Bench, folder: &Path, suite: &str, line: &str) -> Done<Lock> {
         .map_err(|source| TaskError::Json { what: lock.display().to_string(), source })?;
     let packages = document["packages"].as_array().into_iter().flatten();
     let named = packages.map(|package| (word(&package["name"]), package.clone())).collect();
-    Ok(Lock { document, packages: named })
+    Ok(Lock { document, compression, packages: named })
 }
 
 /// The source package of the security archive whose changed binary packages are the largest, the kernel's apart.
@@ -157,7 +166,7 @@ impl Lock {
         fs::write(&lock, text).map_err(TaskError::io("write", lock))?;
         let packages =
             packages.iter().map(|(name, package)| ((*name).clone(), word(&package["version"]))).collect();
-        Ok(State { name: name.to_owned(), recipe, packages })
+        Ok(State { name: name.to_owned(), recipe, compression: self.compression, packages })
     }
 }
 
