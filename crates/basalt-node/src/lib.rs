@@ -1,7 +1,7 @@
 //! What a node decides: observed facts and the image's wishes to a plan, and facts to a status.
 //!
 //! `Observed → plan_provision → NodePlan` (or every refusal) · `BootFacts → plan_live → NodePlan` · `SshFacts → plan_identity → NodePlan` ·
-//! `Facts → Status → text or JSON`
+//! `Facts → Status → text or JSON` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan`
 //!
 //! Invariants: slot A and the partitions that were booted from never change; a data partition with its final label is
 //! never formatted, whatever it holds; a plan that was cut anywhere is finished by planning again; a plan applied is
@@ -19,6 +19,7 @@ mod plan;
 mod provision;
 mod signature;
 pub mod status;
+pub mod upgrade;
 
 pub use boot::{BootFacts, BootSlot};
 pub use identity::{HostKey, SshFacts, plan_identity};

@@ -1,0 +1,254 @@
+//! A/B upgrades: what to do to run another release, and how to get back.
+//!
+//! `NodeFacts + UpdateInfo → plan_upgrade → UpgradePlan` (or every refusal) · `NodeFacts → plan_rollback → UpgradePlan`
+//!
+//! Invariants: the slot that was booted, its boot entry, and the last release that was found good are never written; what
+//! starts a slot is removed before the slot is; a boot entry appears when everything it starts is on the medium, and by one
+//! rename; a plan applied is followed by a plan without steps. Why in this order: `docs/decisions/016-upgrades.md`.
+//!
+//! Not here: where a release comes from, chunks, and whether to trust it (`basalt-agent`); the recovery system.
+
+mod loader;
+mod observed;
+mod plan;
+mod refusal;
+mod rollback;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+pub use loader::{ENTRIES, SET_ASIDE, after_try, boot_order, is_set_aside};
+pub use observed::{EntryFacts, EspFacts, NodeFacts};
+pub use plan::{Release, Removal, Renaming, UpgradeNote, UpgradePlan, UpgradeStep};
+pub use refusal::{NotARelease, UpgradeRefusal};
+pub use rollback::plan_rollback;
+pub use version::compare_versions;
+
+use std::cmp::Ordering;
+
+use basalt_formats::{
+    bootentry::{EntryName, Tries},
+    verity::hash_tree_size,
+};
+use basalt_image::{
+    layout::{Role, System},
+    update::UpdateInfo,
+};
+use basalt_types::{ByteSize, Digest, Slot};
+
+use observed::SlotFacts;
+
+/// What a UKI is called while it is written, and until it may be booted: the boot loader looks at `*.efi` only.
+pub const PARTIAL: &str = "basalt-upgrade.partial";
+
+/// How often a release may fail to come up before the boot loader takes another (UAPI.1, boot counting).
+const TRIES: u32 = 3;
+
+/// What a person allows beyond the usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    /// A release that is older than what runs.
+    pub downgrade: bool,
+    /// A release that was tried here before and failed.
+    pub retry: bool,
+}
+
+/// Plans to run `wanted` after the next boot.
+///
+/// # Errors
+/// Every reason not to, all of them found before anything is written.
+pub fn plan_upgrade(
+    facts: &NodeFacts,
+    wanted: &UpdateInfo,
+    allowed: Allowed,
+) -> Result<UpgradePlan, Vec<UpgradeRefusal>> {
+    let running = facts.running_slot().ok_or_else(|| vec![no_slot(facts)])?;
+    let (from, to) = releases(facts, running, (wanted.version.clone(), wanted.root.digest));
+    if wanted.root.digest == facts.boot.root_hash {
+        let to = Release { slot: running, ..to };
+        return Ok(UpgradePlan { from, to, steps: Vec::new(), notes: vec![UpgradeNote::Runs] });
+    }
+    let slot = facts.slot(!running).ok_or_else(|| vec![missing_slot(facts, !running)])?;
+    let mut refusals = incompatible(facts, wanted, allowed);
+    refusals.extend(too_large(&slot, wanted, !running));
+    let own = facts.entries_of(&facts.boot.root_hash);
+    let staged = facts.entries_of(&wanted.root.digest);
+    let failed = staged.iter().find(|entry| entry.name.is_bad() && !is_set_aside(&entry.name));
+    if let Some(failed) = failed.filter(|_| !allowed.retry) {
+        refusals.push(UpgradeRefusal::FailedBefore {
+            version: wanted.version.clone(),
+            file: failed.name.clone(),
+        });
+    }
+    let Some(own) = own.first() else {
+        refusals.push(UpgradeRefusal::RunningHasNoEntry);
+        return Err(refusals);
+    };
+    let older = compare_versions(&wanted.version, &facts.image.version) == Ordering::Less;
+    let aside = || set_aside(own).filter(|_| older && !is_set_aside(&own.name));
+    let may_be_tried = |entry: &&&EntryFacts| !entry.name.is_bad();
+    if let Some(staged) = staged.iter().find(may_be_tried).filter(|_| slot.finished && refusals.is_empty()) {
+        let note = UpgradeNote::Staged { file: staged.name.clone() };
+        return Ok(UpgradePlan { from, to, steps: aside().into_iter().collect(), notes: vec![note] });
+    }
+    if own.name.is_indeterminate() {
+        refusals.push(UpgradeRefusal::NotFoundGood { file: own.name.clone() });
+    }
+    let mut steps = match make_room(facts, &slot, wanted) {
+        Ok(steps) => steps,
+        Err(refusal) => {
+            refusals.push(refusal);
+            Vec::new()
+        }
+    };
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    steps.extend(write_and_show(&slot, wanted, !running));
+    steps.extend(aside());
+    Ok(UpgradePlan { from, to, steps, notes: Vec::new() })
+}
+
+/// From an unfinished slot to an entry that may be tried.
+fn write_and_show(slot: &SlotFacts<'_>, wanted: &UpdateInfo, place: Slot) -> Vec<UpgradeStep> {
+    let root_hash = wanted.root.digest;
+    let to = EntryName::of_image(&wanted.name, &wanted.version, Some(Tries::fresh(TRIES)));
+    let file = PARTIAL.to_owned();
+    let reopen = slot.finished.then_some(UpgradeStep::ReopenSlot { slot: place });
+    let rest = [
+        UpgradeStep::WriteRoot { slot: place, size: wanted.root.size },
+        UpgradeStep::WriteHashTree { slot: place, root_hash },
+        UpgradeStep::FinishSlot { slot: place, root_hash },
+        UpgradeStep::WriteUki { file: file.clone(), size: wanted.uki.size, digest: wanted.uki.digest },
+        UpgradeStep::RenameEntry { from: file, to, why: Renaming::Try },
+    ];
+    reopen.into_iter().chain(rest).collect()
+}
+
+/// The entries that must go: all that lead into the slot or have the new name, and, if that is not enough room for the UKI,
+/// those that start nothing on this disk.
+fn make_room(
+    facts: &NodeFacts,
+    slot: &SlotFacts<'_>,
+    wanted: &UpdateInfo,
+) -> Result<Vec<UpgradeStep>, UpgradeRefusal> {
+    let esp = &facts.esp;
+    let whole = |size: ByteSize| size.round_up(esp.cluster);
+    let stem = EntryName::of_image(&wanted.name, &wanted.version, None);
+    let runs = |entry: &EntryFacts| entry.root_hash == Some(facts.boot.root_hash);
+    let replaced: Vec<&EntryFacts> = esp
+        .entries
+        .iter()
+        .filter(|entry| !runs(entry))
+        .filter(|entry| {
+            entry.name.stem() == stem.stem() || entry.root_hash.is_some_and(|hash| slot.holds(&hash))
+        })
+        .collect();
+    let step = |entry: &EntryFacts, why| UpgradeStep::RemoveEntry { file: entry.file.clone(), why };
+    let sizes = |entries: &[&EntryFacts]| entries.iter().map(|entry| whole(entry.size).get()).sum::<u64>();
+    let mut free = esp.free.get() + esp.partial.map_or(0, |size| whole(size).get()) + sizes(&replaced);
+    let mut steps: Vec<_> = replaced.iter().map(|entry| step(entry, Removal::Replaced)).collect();
+    // A new name may take another cluster of the directory.
+    let needs = whole(wanted.uki.size).get() + esp.cluster.get();
+    // The oldest first. An entry of our image only: what somebody else put there is theirs.
+    let in_order = facts.in_boot_order();
+    let dead = in_order.iter().rev().filter(|entry| {
+        let ours = entry.name.image().is_some_and(|(name, _)| name == facts.image.name);
+        ours && !runs(entry) && !replaced.contains(entry) && !starts_something(facts, entry)
+    });
+    for entry in dead {
+        if free >= needs {
+            break;
+        }
+        free += whole(entry.size).get();
+        steps.push(step(entry, Removal::Room));
+    }
+    if free < needs {
+        let (free, needs) = (ByteSize::bytes(free), ByteSize::bytes(needs));
+        return Err(UpgradeRefusal::EspFull { free, needs });
+    }
+    Ok(steps)
+}
+
+/// Whether the root that an entry names is on the disk.
+fn starts_something(facts: &NodeFacts, entry: &EntryFacts) -> bool {
+    let Some(hash) = entry.root_hash else { return false };
+    let [root, _] = basalt_image::layout::verity_ids(&hash);
+    facts.table.partitions.iter().any(|partition| partition.guid == root)
+}
+
+fn incompatible(facts: &NodeFacts, wanted: &UpdateInfo, allowed: Allowed) -> Vec<UpgradeRefusal> {
+    let image = &facts.image;
+    let mut refusals = Vec::new();
+    if wanted.name != image.name {
+        let (running, wanted) = (image.name.clone(), wanted.name.clone());
+        refusals.push(UpgradeRefusal::OtherImage { running, wanted });
+    }
+    if wanted.architecture != image.architecture {
+        let (running, wanted) = (image.architecture, wanted.architecture);
+        refusals.push(UpgradeRefusal::OtherArchitecture { running, wanted });
+    }
+    match compare_versions(&wanted.version, &image.version) {
+        Ordering::Less if !allowed.downgrade => {
+            let (running, wanted) = (image.version.clone(), wanted.version.clone());
+            refusals.push(UpgradeRefusal::Downgrade { running, wanted });
+        }
+        Ordering::Equal => refusals.push(UpgradeRefusal::SameVersion { version: wanted.version.clone() }),
+        Ordering::Less | Ordering::Greater => {}
+    }
+    let target = facts.running_slot().map(|slot| System::from(!slot));
+    let [root, verity] = basalt_image::layout::verity_ids(&wanted.root.digest);
+    let elsewhere = facts.table.partitions.iter().find(|partition| {
+        let own = match Role::of_partition(partition) {
+            Some((Role::Root(system) | Role::Verity(system), _)) => Some(system) == target,
+            Some((Role::Esp | Role::Data, _)) | None => false,
+        };
+        !own && [root, verity].contains(&partition.guid)
+    });
+    refusals.extend(elsewhere.map(|partition| UpgradeRefusal::IdsTaken { number: partition.number }));
+    refusals
+}
+
+fn too_large(slot: &SlotFacts<'_>, wanted: &UpdateInfo, place: Slot) -> Vec<UpgradeRefusal> {
+    let tree = ByteSize::bytes(hash_tree_size(wanted.root.size.get()));
+    let system = System::from(place);
+    let parts =
+        [(Role::Root(system), slot.root, wanted.root.size), (Role::Verity(system), slot.verity, tree)];
+    let refused = parts.into_iter().filter(|(_, partition, needs)| slot.size_of(partition) < *needs);
+    refused
+        .map(|(role, partition, needs)| UpgradeRefusal::SlotTooSmall {
+            role,
+            has: slot.size_of(partition),
+            needs,
+        })
+        .collect()
+}
+
+fn releases(
+    facts: &NodeFacts,
+    running: Slot,
+    wanted: (basalt_types::ImageVersion, Digest),
+) -> (Release, Release) {
+    let from =
+        Release { version: facts.image.version.clone(), root_hash: facts.boot.root_hash, slot: running };
+    (from, Release { version: wanted.0, root_hash: wanted.1, slot: !running })
+}
+
+/// The step after which the boot loader takes an entry only when nothing else is left.
+fn set_aside(entry: &EntryFacts) -> Option<UpgradeStep> {
+    let to = entry.name.clone().with_tries(Some(SET_ASIDE));
+    let why = Renaming::SetAside;
+    (to != entry.name).then(|| UpgradeStep::RenameEntry { from: entry.file.clone(), to, why })
+}
+
+fn no_slot(facts: &NodeFacts) -> UpgradeRefusal {
+    let started = facts.boot.slot.map_or_else(|| "another partition".to_owned(), |slot| slot.to_string());
+    UpgradeRefusal::NoSlot { started }
+}
+
+fn missing_slot(facts: &NodeFacts, slot: Slot) -> UpgradeRefusal {
+    let root = Role::Root(slot.into());
+    let there = observed::find(&facts.table, root).is_some();
+    UpgradeRefusal::MissingSlot { slot, role: if there { Role::Verity(slot.into()) } else { root } }
+}
