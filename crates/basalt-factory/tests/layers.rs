@@ -80,6 +80,29 @@ fn a_version_that_differs_from_the_one_below_is_refused() {
     assert_fails(&layers.run("plan", &recipe), 1, &["less", "basalt lock"]);
 }
 
+#[test]
+fn a_layer_keeps_what_the_archive_has_no_more() {
+    let layers = Layers::new();
+    let lock = layers.below.folder.path().join("recipe.lock");
+    let mut below: serde_json::Value = serde_json::from_slice(&fs::read(&lock).unwrap()).unwrap();
+    let packages = below["packages"].as_array_mut().unwrap();
+    let old = packages.iter_mut().find(|package| package["name"] == "libc6").unwrap();
+    old["version"] = "2.41-1".into();
+    let old = old.clone();
+    fs::write(&lock, serde_json::to_vec_pretty(&below).unwrap()).unwrap();
+
+    let recipe = layers.add("tools", "recipe.yaml", "packages: [strace]\n");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_basalt"));
+    assert_works(
+        &program.arg("lock").arg(&recipe).env("BASALT_CACHE", layers.below.cache()).output().unwrap(),
+    );
+    let above: serde_json::Value =
+        serde_json::from_slice(&fs::read(recipe.with_extension("lock")).unwrap()).unwrap();
+    let packages = above["packages"].as_array().unwrap();
+    assert!(packages.contains(&old), "it is kept as it was locked");
+    assert!(packages.iter().any(|package| package["name"] == "strace"));
+}
+
 /// The image with the files of `/dev/vdb` and so on laid over it.
 fn machine(extensions: &[PathBuf]) -> Machine {
     let mut disks = vec![Disk::raw(test_image().disk())];

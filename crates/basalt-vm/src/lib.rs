@@ -38,7 +38,7 @@ pub use plan::{DiskPlan, Plan, TpmPlan, VarsPlan, plan};
 pub use probe::KvmState;
 pub use qmp::{Qmp, QmpError};
 pub use transcript::{Transcript, plain_text};
-pub use vm::{Exit, Running, Vm, boot, run_in_foreground};
+pub use vm::{Running, Vm, boot, run_in_foreground};
 
 #[cfg(test)]
 mod tests;

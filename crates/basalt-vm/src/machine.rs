@@ -54,7 +54,7 @@ impl Machine {
         Self {
             firmware,
             memory: ByteSize::mib(1536),
-            cpus: 2,
+            cpus: 1,
             disks: Vec::new(),
             network: Network::None,
             tpm: true,

@@ -243,7 +243,9 @@ impl Argv {
             self.push("-accel", "kvm");
             self.push("-cpu", "host");
         } else {
-            self.push("-accel", "tcg,thread=multi,tb-size=512");
+            // One thread for all processors: with a thread for each, a kernel that patches its own code while another
+            // processor runs it (static calls, jump labels) now and then meets its own breakpoint and panics.
+            self.push("-accel", "tcg,thread=single,tb-size=512");
             self.push("-cpu", "max");
         }
         self.push("-smp", machine.cpus.to_string());

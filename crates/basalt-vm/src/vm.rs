@@ -53,15 +53,6 @@ pub struct Running {
     _own: Option<Vm>,
 }
 
-/// How a machine's process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// The guest powered off, rebooted under [`crate::OnReboot::Exit`], or QEMU was told to quit.
-    Clean,
-    /// It was killed or failed.
-    Broken(ExitStatus),
-}
-
 /// Prepares `machine` and boots it once.
 ///
 /// # Errors
@@ -262,7 +253,7 @@ impl Running {
     /// [`VmError::Io`] when it can't be waited for.
     pub fn kill(mut self) -> Result<(), VmError> {
         self.qemu.signal(Signal::KILL).map_err(VmError::io("kill", "QEMU"))?;
-        self.wait_exit(QUIT).map(|_| ())
+        self.wait_end(QUIT).map(|_killed| ())
     }
 
     /// Ends QEMU in order; the guest notices as little as of a cut of power, but buffers of overlays are written.
@@ -272,23 +263,35 @@ impl Running {
     pub fn quit(mut self) -> Result<(), VmError> {
         match self.qmp.execute("quit", Value::Null) {
             // The answer may be lost when QEMU ends faster than it answers.
-            Ok(_) | Err(QmpError::Io { .. }) => self.wait_exit(QUIT).map(|_| ()),
+            Ok(_) | Err(QmpError::Io { .. }) => self.wait_exit(QUIT),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Waits until the machine has ended by itself.
+    /// Waits until the guest has powered off, or rebooted under [`crate::OnReboot::Exit`].
     ///
     /// # Errors
-    /// [`VmError::Late`] after `within`.
-    pub fn wait_exit(&mut self, within: Duration) -> Result<Exit, VmError> {
+    /// [`VmError::Late`] after `within`; [`VmError::Ended`] with QEMU's words when it failed.
+    pub fn wait_exit(&mut self, within: Duration) -> Result<(), VmError> {
+        let status = self.wait_end(within)?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(VmError::Ended {
+            program: "qemu-system-x86_64".to_owned(),
+            status,
+            stderr: self.qemu.stderr_tail(),
+        })
+    }
+
+    fn wait_end(&mut self, within: Duration) -> Result<ExitStatus, VmError> {
         let late = || VmError::Late { program: "the machine".to_owned(), what: "end", within };
         let status = self.qemu.wait(within).map_err(VmError::io("wait for", "QEMU"))?.ok_or_else(late)?;
         if let Some(tpm) = &mut self.tpm {
             // It ends with its only client; a stuck one is killed by Drop.
             tpm.wait(QUIT).map_err(VmError::io("wait for", "swtpm"))?;
         }
-        Ok(if status.success() { Exit::Clean } else { Exit::Broken(status) })
+        Ok(status)
     }
 
     fn command(&mut self, name: &str) -> Result<(), VmError> {

@@ -180,7 +180,8 @@ impl<'a> Pool<'a> {
         &self.packages[id.0 as usize]
     }
 
-    pub(super) fn record(&self, id: PackageId) -> &Record<'a> {
+    /// What the index says about a package.
+    pub fn record(&self, id: PackageId) -> &Record<'a> {
         &self.entry(id).record
     }
 

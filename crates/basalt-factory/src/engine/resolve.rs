@@ -7,6 +7,8 @@
 //! lock      the set, by digest, and the indices it was chosen from (basalt-spec)
 //! ```
 
+mod below;
+
 use std::{env, fs, path::Path, time::SystemTime};
 
 use basalt_debian::{
@@ -68,7 +70,11 @@ pub fn resolve(
     let mut pool = indices.pool(recipe.architecture).or_fail(Kind::Remote)?;
     add_own(&mut pool, &indices, &local, node_control)?;
     let mut request = request(recipe, &local)?;
-    keep_below(&mut request, below);
+    let gone = below.map(|below| below::gone(&pool, &indices, below)).transpose()?.unwrap_or_default();
+    below::add(&mut pool, &gone, ARCHIVE_PRIORITY)?;
+    if let Some(below) = below {
+        below::keep(&mut request, below);
+    }
     let solution = solve::solve(&pool, &request).map_err(|error| match error {
         SolveError::Refused(_) | SolveError::Impossible(_) => match below {
             None => CommandError::new(Kind::User, error),
@@ -91,17 +97,6 @@ pub fn resolve(
         }
     }
     Ok(lock)
-}
-
-/// Whatever is below stays, at its version.
-fn keep_below(request: &mut Request, below: Option<&Lock>) {
-    for package in below.into_iter().flat_map(|below| &below.packages) {
-        let version = Some(package.version.to_string());
-        match request.wanted.iter_mut().find(|wanted| wanted.name == package.name.as_str()) {
-            Some(wanted) => wanted.version = wanted.version.take().or(version),
-            None => request.wanted.push(Wanted { name: package.name.to_string(), version }),
-        }
-    }
 }
 
 /// What the environment and the host's apt say about mirrors and proxies.

@@ -29,7 +29,7 @@ pub(super) fn run(count: u32, folder: &Path, window: Option<u64>) -> Done<String
         let mut first = vm.boot()?;
         // A machine that ends by itself before the cut is as good: it is then cut in a reboot.
         match first.wait_exit(cut) {
-            Ok(_) | Err(basalt_vm::VmError::Late { .. }) => {}
+            Ok(()) | Err(basalt_vm::VmError::Late { .. }) => {}
             Err(error) => return Err(error.into()),
         }
         first.kill()?;

@@ -10,9 +10,14 @@ use basalt_types::Digest;
 
 use super::{ReleaseError, Request};
 
-/// The kernel falls back to the partition table's copy only when it is told to (`gpt`, block/partitions/efi.c): a
-/// power cut while the table is rewritten must leave a disk that boots.
-const OWN_ARGUMENTS: [&str; 1] = ["gpt"];
+/// What every command line has; the recipe's come later and win.
+const OWN_ARGUMENTS: [&str; 2] = [
+    // The kernel falls back to the partition table's copy only when it is told to (block/partitions/efi.c): a power cut
+    // while the table is rewritten must leave a disk that boots.
+    "gpt",
+    // Seconds until a kernel that panicked restarts. Without it it waits for ever, and no boot counter counts.
+    "panic=10",
+];
 
 /// The files of the tree that boot it.
 pub(super) struct BootFiles {
