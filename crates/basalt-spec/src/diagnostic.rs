@@ -86,6 +86,30 @@ impl Problem {
         Self { other: Some((label.to_owned(), at)), ..self }
     }
 
+    /// The problem in a text that begins `base` bytes into the one it was found in. A second place that `elsewhere` knows
+    /// is in another text, and becomes words.
+    pub(crate) fn moved(mut self, base: usize, elsewhere: impl Fn(At) -> Option<String>) -> Self {
+        let back = |at: At| At { offset: at.offset.saturating_sub(base), ..at };
+        self.at = back(self.at);
+        self.other = match self.other.take() {
+            Some((label, at)) => match elsewhere(at) {
+                Some(place) => {
+                    let known = self.help.take().map(|help| format!("; {help}")).unwrap_or_default();
+                    self.help = Some(format!("{label}: {place}{known}"));
+                    None
+                }
+                None => Some((label, back(at))),
+            },
+            None => None,
+        };
+        self
+    }
+
+    /// Whether it is about the document and not about a place in it.
+    pub(crate) const fn is_about_all(&self) -> bool {
+        self.at.offset == 0 && self.at.length == 0
+    }
+
     pub(crate) const fn offset(&self) -> usize {
         self.at.offset
     }

@@ -1,6 +1,6 @@
-//! What people write and what we write for them: Recipe, Lock, Manifest.
+//! What people write and what we write for them: Recipe, NodeConfig, Lock, Manifest.
 //!
-//! `text → parse → Recipe` · `Recipe + archive → (elsewhere) → Lock` · `Recipe + Lock + file digests → id`
+//! `text → parse → Recipe` · `text → node::parse → NodeConfig` · `Recipe + archive → (elsewhere) → Lock` · `Recipe + Lock + file digests → id`
 //!
 //! Invariants: a value of any type here is valid; an unknown key is an error, in every document; a message about a
 //! text that a person wrote has a place in it; the JSON Schema comes from the types that parse.
@@ -12,6 +12,7 @@ mod canonical;
 mod diagnostic;
 mod lock;
 mod manifest;
+pub mod node;
 mod recipe;
 mod resolved;
 mod schema;
@@ -30,4 +31,4 @@ pub use recipe::{
     Written,
 };
 pub use resolved::{ResolveError, ResolvedRecipe};
-pub use schema::{recipe_schema, recipe_schema_text};
+pub use schema::{node_config_schema, node_config_schema_text, recipe_schema, recipe_schema_text};

@@ -3,14 +3,26 @@
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::{canonical, recipe::Recipe};
+use crate::{canonical, node, node::NodeConfig, recipe::Recipe};
 
 /// The JSON Schema (draft 2020-12) of a recipe.
 pub fn recipe_schema() -> Value {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Recipe>();
+    titled::<Recipe>("A recipe of Basalt")
+}
+
+/// The JSON Schema (draft 2020-12) of a node's configuration. Lists that documents merge by name say so in the words of
+/// Kubernetes (`x-kubernetes-list-map-keys`).
+pub fn node_config_schema() -> Value {
+    let mut value = titled::<NodeConfig>("A node's configuration of Basalt");
+    node::mark_named(&mut value);
+    value
+}
+
+fn titled<T: schemars::JsonSchema>(title: &str) -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
     if let Value::Object(keys) = &mut value {
-        keys.insert("title".to_owned(), "A recipe of Basalt".into());
+        keys.insert("title".to_owned(), title.into());
     }
     value
 }
@@ -18,6 +30,11 @@ pub fn recipe_schema() -> Value {
 /// The schema as its file has it: pretty JSON with sorted keys and a newline.
 pub fn recipe_schema_text() -> String {
     canonical::pretty(&sorted(recipe_schema()))
+}
+
+/// The schema of a node's configuration as its file has it.
+pub fn node_config_schema_text() -> String {
+    canonical::pretty(&sorted(node_config_schema()))
 }
 
 /// The same value with the keys of every object in byte order.

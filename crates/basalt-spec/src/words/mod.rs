@@ -125,7 +125,7 @@ macro_rules! serde_as_string {
 pub(crate) use serde_as_string;
 
 /// `text` is `first` and then any of `rest`, with at most `limit` bytes in all.
-fn shaped(text: &str, limit: usize, first: fn(u8) -> bool, rest: fn(u8) -> bool) -> bool {
+pub(crate) fn shaped(text: &str, limit: usize, first: fn(u8) -> bool, rest: fn(u8) -> bool) -> bool {
     let mut bytes = text.bytes();
     text.len() <= limit && bytes.next().is_some_and(first) && bytes.all(rest)
 }

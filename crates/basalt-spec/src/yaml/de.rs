@@ -29,7 +29,13 @@ enum Refusal {
     UnknownKey(&'static [&'static str]),
     UnknownWord(String, &'static [&'static str]),
     Missing(&'static str),
+    /// As a value, but something is missing rather than wrong.
+    Incomplete(String),
 }
+
+/// What a check of a whole mapping writes before its message when a key is missing and none is wrong: serde knows that
+/// only of single keys.
+pub(crate) const INCOMPLETE: &str = "incomplete: ";
 
 impl ReadError {
     fn new(kind: Refusal) -> Self {
@@ -55,7 +61,7 @@ impl ReadError {
                 wanted.push(Step::Key((*key).to_owned()));
                 removed.contains(&wanted)
             }
-            Refusal::Value(_) => {
+            Refusal::Value(_) | Refusal::Incomplete(_) => {
                 removed.iter().any(|path| path.len() > self.path.len() && path.starts_with(&self.path))
             }
             Refusal::Type(_) | Refusal::UnknownKey(_) | Refusal::UnknownWord(..) => false,
@@ -70,6 +76,7 @@ impl ReadError {
         let value_at = if node.at.length == 0 { key_at } else { node.at };
         match self.kind {
             Refusal::Value(message) => Problem::new(ProblemKind::BadValue, value_at, message),
+            Refusal::Incomplete(message) => Problem::new(ProblemKind::MissingKey, value_at, message),
             Refusal::Type(wanted) => {
                 let message = format!("expected {wanted}, found {}", described(node));
                 let at = if matches!(node.value, Value::Scalar { .. }) { value_at } else { key_at };
@@ -117,7 +124,7 @@ fn described(node: &Node) -> String {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Refusal::Value(message) => f.write_str(message),
+            Refusal::Value(message) | Refusal::Incomplete(message) => f.write_str(message),
             Refusal::Type(wanted) => write!(f, "expected {wanted}"),
             Refusal::UnknownKey(_) => f.write_str("unknown key"),
             Refusal::UnknownWord(word, _) => write!(f, "unknown value `{word}`"),
@@ -130,7 +137,11 @@ impl std::error::Error for ReadError {}
 
 impl de::Error for ReadError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Refusal::Value(message.to_string()))
+        let message = message.to_string();
+        Self::new(match message.strip_prefix(INCOMPLETE) {
+            Some(rest) => Refusal::Incomplete(rest.to_owned()),
+            None => Refusal::Value(message),
+        })
     }
 
     fn invalid_type(_: Unexpected<'_>, wanted: &dyn de::Expected) -> Self {

@@ -12,7 +12,8 @@ mod node;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use node::{At, Node, Step};
+pub(crate) use de::INCOMPLETE;
+pub(crate) use node::{At, Entry, Node, Step, Value};
 
 use serde::de::DeserializeOwned;
 
@@ -34,7 +35,20 @@ pub(crate) struct Document<T> {
 /// serde stops at the first error of a derived type. So: note it, remove the key or item that it is about, read
 /// again. What a removal causes (a required key that is now missing) is not a problem of the text and not reported.
 pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<Document<T>, Vec<Problem>> {
-    let (mut root, mut problems) = node::parse(text).map_err(|problem| vec![*problem])?;
+    let (root, problems) = parse(text)?;
+    read_tree(root, problems)
+}
+
+/// The tree of a text, and the duplicate keys that were left out of it; or why it has none.
+pub(crate) fn parse(text: &str) -> Result<(Node, Vec<Problem>), Vec<Problem>> {
+    node::parse(text).map_err(|problem| vec![*problem])
+}
+
+/// As [`read`], from a tree; `problems` are those that are known already.
+pub(crate) fn read_tree<T: DeserializeOwned>(
+    mut root: Node,
+    mut problems: Vec<Problem>,
+) -> Result<Document<T>, Vec<Problem>> {
     let mut removed: Vec<Vec<Step>> = Vec::new();
     while problems.len() < MOST_PROBLEMS {
         let error = match T::deserialize(de::NodeDeserializer::new(&root)) {

@@ -71,6 +71,35 @@ impl Node {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))
     }
 
+    /// Nothing stands there at all, not even `null`. (The parser makes a `~` of it, which takes no room.)
+    pub(crate) fn is_blank(&self) -> bool {
+        self.is_null() && self.at.length == 0
+    }
+
+    /// Moves every place, for a text that stands behind another one.
+    pub(crate) fn shift(&mut self, by: usize) {
+        self.for_each_place(&mut |at| at.offset += by);
+    }
+
+    /// Gives every value one place, for a text that was made from another one.
+    pub(crate) fn put_at(&mut self, place: At) {
+        self.for_each_place(&mut |at| *at = place);
+    }
+
+    fn for_each_place(&mut self, change: &mut dyn FnMut(&mut At)) {
+        change(&mut self.at);
+        match &mut self.value {
+            Value::Scalar { .. } => {}
+            Value::List(items) => items.iter_mut().for_each(|item| item.for_each_place(change)),
+            Value::Map(entries) => {
+                for entry in entries {
+                    change(&mut entry.key_at);
+                    entry.value.for_each_place(change);
+                }
+            }
+        }
+    }
+
     /// The value at `path`, or the last one on the way there.
     pub(crate) fn find(&self, path: &[Step]) -> &Self {
         let Some((step, rest)) = path.split_first() else { return self };
