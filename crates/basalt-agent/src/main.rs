@@ -4,11 +4,13 @@
 //! | command | observes | does |
 //! |---|---|---|
 //! | `status` | everything | nothing |
+//! | `config` | documents of the image, the boot disk, `/run` and the command line | nothing |
 //! | `provision` | the boot disk, the ESP | grows the disk, makes `/var`'s file system, keeps the machine's id |
 //! | `identity` | `/var/lib/basalt/ssh` | makes the SSH host keys that are missing |
 //!
 //! Exit codes: 0 done or healthy · 1 `status` has warnings · 2 wrong command line · 3 this machine lacks something or
-//! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote can't be understood.
+//! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote, or a configuration,
+//! can't be understood.
 //!
 //! Not here: decisions (`basalt-node`), layouts (`basalt-image`), formats (`basalt-formats`), system calls
 //! (`basalt-exec`).
@@ -47,6 +49,8 @@ enum Command {
         #[arg(long)]
         plan: bool,
     },
+    /// Say what this machine should be, and which document says so
+    Config(commands::ConfigArguments),
     /// Make the SSH host keys that are missing
     Identity {
         /// Print what would be done, and do nothing
@@ -71,6 +75,7 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Status { json } => commands::status(*json),
         Command::Provision { plan: true } => commands::plan_provision(),
         Command::Provision { plan: false } => commands::provision(),
+        Command::Config(arguments) => commands::config(arguments),
         Command::Identity { plan: true } => commands::plan_identity(),
         Command::Identity { plan: false } => commands::identity(),
     }

@@ -105,6 +105,11 @@ impl Problem {
         self
     }
 
+    /// What to write instead, if that is near.
+    pub(crate) fn hint(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
     /// Whether it is about the document and not about a place in it.
     pub(crate) const fn is_about_all(&self) -> bool {
         self.at.offset == 0 && self.at.length == 0

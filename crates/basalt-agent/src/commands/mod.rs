@@ -1,5 +1,9 @@
 //! One function a command, in which its verbs can be read off.
 
+mod config;
+
+pub(crate) use config::{ConfigArguments, config};
+
 use std::{path::Path, process::ExitCode};
 
 use basalt_node::{

@@ -38,6 +38,7 @@ pub use interface::{Addressing, Dhcp, Interface, InterfaceKind, Match, Route};
 pub use kubernetes::{Distribution, Kubernetes, Role};
 pub use layers::{
     Difference, Explained, KeyPath, KeyPathError, Layers, Mention, MergeError, Merged, Place, Provenance,
+    UnknownKey,
 };
 pub use link::{Bond, BondMode, Bridge, Country, HashPolicy, Ssid, Vlan, VlanId, Wifi, WifiNetwork};
 pub use network::{Dns, HostEntry, Network, Ntp, Proxy, ProxyException, Strictness};

@@ -23,6 +23,14 @@ pub(super) fn empty() -> Node {
     Node { at, value: Value::Map(entries) }
 }
 
+/// A document that says something of this key, to see whether it may.
+pub(super) fn of_key(path: &KeyPath) -> Node {
+    let mut root = empty();
+    let value = Node { at: At::default(), value: Value::Scalar { text: "x".to_owned(), plain: true } };
+    set(&mut root, path, value, &mut Vec::new());
+    root
+}
+
 /// The document that a command line is; none if no word is ours.
 pub(super) fn tree(line: &str) -> Result<Option<Node>, Vec<Problem>> {
     let mut root = empty();

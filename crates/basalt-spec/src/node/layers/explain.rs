@@ -113,6 +113,16 @@ impl Merged {
         find(&self.root, key).map(|(node, _)| text::raw(node))
     }
 
+    /// The whole document as JSON, secrets redacted; keys that no document writes are left out.
+    ///
+    /// # Errors
+    /// When a value can't be JSON, which none of today's can't.
+    pub fn json(&self) -> Result<serde_json::Value, serde_json::Error> {
+        let mut value = serde_json::to_value(&self.config)?;
+        text::redact_json(&mut value, &mut Vec::new());
+        Ok(value)
+    }
+
     /// The whole document as YAML, secrets redacted; with the place of each value behind it if that is wanted.
     pub fn text(&self, provenance: Provenance) -> String {
         let place = |node: &Node| match provenance {

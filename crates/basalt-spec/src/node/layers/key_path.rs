@@ -1,7 +1,10 @@
 use std::{fmt, str::FromStr};
 
-/// Where a value is in a document: keys with `.` between them, and names of items in `[…]`, such as
-/// `users[admin].shell` or `sysctls[net.ipv4.ip_forward]`. A leading `spec.` may be left out, and is not printed.
+use crate::{ProblemKind, node::NodeConfig, yaml};
+
+/// Where a value is in a document: keys and names with `.` between them, and in `[…]` what has other characters than
+/// letters, digits, `-` and `_`: `users.admin.shell`, `sysctls[net.ipv4.ip_forward]`. A leading `spec.` may be left
+/// out, and is not printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPath(Vec<String>);
 
@@ -9,17 +12,41 @@ pub struct KeyPath(Vec<String>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyPathError {
     /// Two dots, or a dot at an end.
-    #[error("`{0}` has an empty key: expected a path such as `users[admin].shell`")]
+    #[error("`{0}` has an empty key: expected a path such as `users.admin.shell`")]
     Empty(String),
     /// A `[` without its `]`.
     #[error("`{0}` has a `[` or `]` without the other")]
     Bracket(String),
 }
 
+/// A key that no document may have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no document may have a key `{key}`{}", near.as_ref().map(|near| format!(": {near}")).unwrap_or_default())]
+pub struct UnknownKey {
+    key: String,
+    near: Option<String>,
+}
+
 impl KeyPath {
     /// The keys and names from `spec` down.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
+    }
+
+    /// Whether a document may have this key.
+    ///
+    /// # Errors
+    /// When it may not, with the nearest one that it may.
+    pub fn known(&self) -> Result<(), UnknownKey> {
+        let Err(problems) = yaml::read_tree::<NodeConfig>(super::assignment::of_key(self), Vec::new()) else {
+            return Ok(());
+        };
+        match problems.iter().find(|problem| problem.kind() == ProblemKind::UnknownKey) {
+            Some(problem) => {
+                Err(UnknownKey { key: self.to_string(), near: problem.hint().map(str::to_owned) })
+            }
+            None => Ok(()),
+        }
     }
 
     /// This path and one more segment.

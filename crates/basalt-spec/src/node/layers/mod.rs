@@ -16,7 +16,7 @@ mod tree;
 mod tests;
 
 pub use explain::{Difference, Explained, Mention, Provenance};
-pub use key_path::{KeyPath, KeyPathError};
+pub use key_path::{KeyPath, KeyPathError, UnknownKey};
 pub use refusal::MergeError;
 
 use serde::Serialize;

@@ -279,6 +279,32 @@ fn key_paths() {
 }
 
 #[test]
+fn a_key_is_known_or_not() {
+    let known = |text: &str| text.parse::<KeyPath>().unwrap().known().map_err(|error| error.to_string());
+    for text in ["hostname", "users[a b].shell", "network.interfaces[x].vlan.id", "sysctls[vm.x]", "network"]
+    {
+        assert_eq!(known(text), Ok(()), "{text}");
+    }
+    let near = known("hostnmae").unwrap_err();
+    assert_eq!(near, "no document may have a key `hostnmae`: did you mean `hostname`?");
+    assert!(known("users[x].shel").is_err());
+}
+
+#[test]
+fn json_has_what_is_written_and_no_secret() {
+    let merged = merged(&[
+        "  hostname: a\n  users: [{name: x, uid: 7, passwordHash: $6$salt$hunter4444}]\n  kubernetes: {distribution: k3s, role: init, token: hunter2}\n",
+    ]);
+    assert_eq!(
+        merged.json().unwrap()["spec"],
+        serde_json::json!({
+            "hostname": "a", "users": [{"name": "x", "uid": 7, "passwordHash": "<redacted>"}],
+            "kubernetes": {"distribution": "k3s", "role": "init", "token": "<redacted>"},
+        })
+    );
+}
+
+#[test]
 fn texts_of_any_sort_are_read_again() {
     let script = "#!/bin/sh\n\techo \"a: b\" # c\n\n  indented\n";
     for text in [

@@ -42,6 +42,45 @@ pub(super) fn raw(node: &Node) -> String {
     writer.text
 }
 
+/// Takes out of a document in JSON what is never shown, and what nobody wrote.
+pub(super) fn redact_json(value: &mut serde_json::Value, path: &mut Vec<String>) {
+    use serde_json::Value as Json;
+    let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+    match value {
+        Json::String(text) if is_secret(&steps) => REDACTED.clone_into(text),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {}
+        Json::Array(items) => {
+            path.push("*".to_owned());
+            items.iter_mut().for_each(|item| redact_json(item, path));
+            path.pop();
+        }
+        Json::Object(entries) => {
+            for (key, value) in entries.iter_mut() {
+                path.push(key.clone());
+                redact_json(value, path);
+                path.pop();
+            }
+            let empty = |value: &Json| match value {
+                Json::Null => true,
+                Json::Array(items) => items.is_empty(),
+                Json::Object(entries) => entries.is_empty(),
+                Json::Bool(_) | Json::Number(_) | Json::String(_) => false,
+            };
+            entries.retain(|_, value| !empty(value));
+        }
+    }
+}
+
+const REDACTED: &str = Secret::REDACTED;
+
+/// Whether what is at a path is never shown.
+fn is_secret(path: &[&str]) -> bool {
+    let fits = |secret: &&[&str]| {
+        secret.len() == path.len() && secret.iter().zip(path).all(|(a, b)| *a == "*" || a == b)
+    };
+    SECRETS.iter().any(fits)
+}
+
 struct Writer<'a> {
     text: String,
     comment: Comment<'a>,
@@ -52,7 +91,7 @@ impl Writer<'_> {
     fn alone(&mut self, node: &Node, key: Option<&KeyPath>) {
         match &node.value {
             Value::Scalar { text, .. } => {
-                let text = if self.secret(key) { quoted(Secret::REDACTED) } else { scalar(text) };
+                let text = if self.secret(key) { quoted(REDACTED) } else { scalar(text) };
                 self.text.push_str(&text);
             }
             Value::Map(_) => self.entries(node, 0, key),
@@ -61,12 +100,7 @@ impl Writer<'_> {
     }
 
     fn secret(&self, key: Option<&KeyPath>) -> bool {
-        let Some(key) = key.filter(|_| self.redact) else { return false };
-        let path = pattern(key);
-        let fits = |secret: &&[&str]| {
-            secret.len() == path.len() && secret.iter().zip(&path).all(|(a, b)| *a == "*" || a == b)
-        };
-        SECRETS.iter().any(fits)
+        key.filter(|_| self.redact).is_some_and(|key| is_secret(&pattern(key)))
     }
 
     fn entries(&mut self, node: &Node, indent: usize, key: Option<&KeyPath>) {
@@ -97,9 +131,7 @@ impl Writer<'_> {
                 self.text.push('\n');
                 self.items(items, indent + 2, key);
             }
-            Value::Scalar { .. } if self.secret(key) => {
-                self.end(node, &format!(" {}", quoted(Secret::REDACTED)))
-            }
+            Value::Scalar { .. } if self.secret(key) => self.end(node, &format!(" {}", quoted(REDACTED))),
             Value::Scalar { text, .. } if is_block(text) => {
                 let chomp = if text.ends_with('\n') { " |" } else { " |-" };
                 self.end(node, chomp);

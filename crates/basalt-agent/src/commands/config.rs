@@ -1,0 +1,152 @@
+//! `basalt-agent config`: what this machine should be, and who says so. Reads documents, and changes nothing.
+
+mod report;
+mod sources;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use basalt_spec::node::{KeyPath, Layers, Merged, Provenance};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::{
+    error::{AgentError, AgentResult, Kind, OrFail as _},
+    report::print,
+};
+use sources::Source;
+
+/// What may be typed behind `config`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    /// Read documents below this folder, such as another machine's root, and not the ESP and the config partition
+    #[arg(long, global = true, value_name = "FOLDER")]
+    root: Option<PathBuf>,
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print what all documents say together; secrets are redacted
+    Show {
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+        /// Say where each value comes from
+        #[arg(long)]
+        provenance: bool,
+    },
+    /// Say what a key is, which document says so, and what the others say
+    Explain {
+        /// The key, such as `hostname` or `users.admin.shell` or `files[/etc/motd].mode`
+        key: KeyPath,
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check a document by itself and on top of this machine's
+    Validate {
+        /// The document
+        file: PathBuf,
+    },
+    /// Say what a document would change on top of this machine's
+    Diff {
+        /// The document
+        file: PathBuf,
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+pub(crate) fn config(arguments: &ConfigArguments) -> AgentResult<ExitCode> {
+    let ConfigArguments { root, command } = arguments;
+    let sources = || sources::observe(root.as_deref());
+    let text = match command {
+        ConfigCommand::Show { json, provenance } => {
+            let provenance = if *provenance { Provenance::Shown } else { Provenance::Hidden };
+            show(&merged(&sources()?, None)?, *json, provenance)?
+        }
+        ConfigCommand::Explain { key, json } => explain(&merged(&sources()?, None)?, key, *json)?,
+        ConfigCommand::Validate { file } => {
+            let sources = sources()?;
+            merged(&sources, Some(&sources::file(file)?))?;
+            report::valid(file, sources.len())
+        }
+        ConfigCommand::Diff { file, json } => {
+            let sources = sources()?;
+            let (before, after) = (merged(&sources, None)?, merged(&sources, Some(&sources::file(file)?))?);
+            let differences = before.differences(&after);
+            if *json { pretty(&differences)? } else { report::differences(&differences) }
+        }
+    };
+    print(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(merged: &Merged, json: bool, provenance: Provenance) -> AgentResult<String> {
+    if !json {
+        return Ok(merged.text(provenance));
+    }
+    let config = merged.json().or_fail(Kind::Format)?;
+    match provenance {
+        Provenance::Hidden => pretty(&config),
+        Provenance::Shown => {
+            let leaves = merged.leaves();
+            let places: serde_json::Map<_, _> =
+                leaves.into_iter().map(|(key, mention)| (key.to_string(), json!(mention.place))).collect();
+            pretty(&json!({"config": config, "provenance": places}))
+        }
+    }
+}
+
+fn explain(merged: &Merged, key: &KeyPath, json: bool) -> AgentResult<String> {
+    match merged.explain(key) {
+        Some(explained) if json => pretty(&explained),
+        Some(explained) => Ok(report::explained(&explained)),
+        None => {
+            key.known().map_err(|error| AgentError::new(Kind::Refused, error))?;
+            if json {
+                pretty(&serde_json::Value::Null)
+            } else {
+                Ok(format!("{key}: no document says anything of it\n"))
+            }
+        }
+    }
+}
+
+/// The sum of the machine's documents, and perhaps of one more on top.
+fn merged(sources: &[Source], top: Option<&Source>) -> AgentResult<Merged> {
+    let mut layers = Layers::default();
+    for Source { name, text, form } in sources.iter().chain(top) {
+        match form {
+            sources::Form::Document => layers.push(name, text).map_err(report::in_document)?,
+            sources::Form::CommandLine => {
+                // Most machines have no word of ours there, and then it is no document.
+                layers.push_command_line(name, text).map(drop).map_err(report::in_document)?;
+            }
+        }
+    }
+    layers.merge().map_err(|error| report::in_documents(&error))
+}
+
+fn pretty(value: &impl serde::Serialize) -> AgentResult<String> {
+    serde_json::to_string_pretty(value).map(|text| format!("{text}\n")).or_fail(Kind::Host)
+}
+
+/// A file that was named and can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read {}", path.display())]
+struct Unread {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+impl Unread {
+    fn new(path: &Path, source: std::io::Error) -> Self {
+        Self { path: path.to_owned(), source }
+    }
+}

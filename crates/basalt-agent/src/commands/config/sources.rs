@@ -1,0 +1,186 @@
+//! Where documents are on a machine, by rising precedence:
+//!
+//! | source | where |
+//! |---|---|
+//! | the image's default | `/usr/lib/basalt/node.d/*.yaml`, under dm-verity |
+//! | vendor drop-ins | `/etc/basalt/node.d/*.yaml`: a recipe's files or a confext |
+//! | the ESP | the credential `loader/credentials/basalt.node.cred` |
+//! | the config partition | `node.yaml` on the partition `basalt-config` (FAT) of the boot disk |
+//! | datasources | `/run/basalt/node.d/*.yaml`: whoever asks a cloud leaves what it said there |
+//! | the kernel command line | `basalt.node.KEY=VALUE` |
+//!
+//! Only the disk that was booted from is looked at: another one that carries such a file must not configure this machine.
+//! A document that is there and can't be read is an error, never an empty one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use basalt_exec::block::Disk;
+use basalt_formats::{fat, gpt::Table};
+use basalt_image::layout::Role;
+use basalt_node::{BootFacts, partition_path};
+
+use super::Unread;
+use crate::{
+    error::{AgentError, AgentResult, Kind, OrFail as _},
+    execute::DiskMedium,
+};
+
+/// One document.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// What messages call it.
+    pub(super) name: String,
+    /// Its text.
+    pub(super) text: String,
+    /// How it is written.
+    pub(super) form: Form,
+}
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As YAML.
+    Document,
+    /// As words of a command line.
+    CommandLine,
+}
+
+const IMAGE: &str = "usr/lib/basalt/node.d";
+const VENDOR: &str = "etc/basalt/node.d";
+const DATASOURCES: &str = "run/basalt/node.d";
+const COMMAND_LINE: &str = "proc/cmdline";
+/// The document on the ESP; systemd-stub(7) looks for credentials in this folder.
+const CREDENTIAL: &str = "loader/credentials/basalt.node.cred";
+/// The label of the config partition.
+const CONFIG_LABEL: &str = "basalt-config";
+/// The document on it.
+const CONFIG_FILE: &str = "node.yaml";
+/// The largest document. A larger one is refused and not left out.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Something that should be a document and can't be one.
+#[derive(Debug, thiserror::Error)]
+enum NoDocument {
+    #[error("{} is not called NAME.yaml", .0.display())]
+    Name(PathBuf),
+    #[error("{name} has {bytes} bytes; a document has at most {MOST_BYTES}")]
+    Size { name: String, bytes: u64 },
+    #[error("{0} is not UTF-8 text")]
+    Encoding(String),
+    #[error("{path} can't be understood")]
+    Boot { path: &'static str, source: serde_json::Error },
+    #[error("{name} can't be read from {device}")]
+    Disk { name: &'static str, device: String, source: fat::ReadError },
+}
+
+/// Every document of this machine, or of the one whose root is given.
+pub(super) fn observe(root: Option<&Path>) -> AgentResult<Vec<Source>> {
+    let below = root.unwrap_or(Path::new("/"));
+    let mut found = folder(&below.join(IMAGE))?;
+    found.append(&mut folder(&below.join(VENDOR))?);
+    if root.is_none() {
+        found.append(&mut disk()?);
+    }
+    found.append(&mut folder(&below.join(DATASOURCES))?);
+    let path = below.join(COMMAND_LINE);
+    if let Some(text) = text_if_present(&path)? {
+        found.push(Source { name: "kernel command line".to_owned(), text, form: Form::CommandLine });
+    }
+    Ok(found)
+}
+
+/// A document that somebody named.
+pub(super) fn file(path: &Path) -> AgentResult<Source> {
+    let text = text_if_present(path)?;
+    let absent = || AgentError::new(Kind::Host, Unread::new(path, io::ErrorKind::NotFound.into()));
+    let text = text.ok_or_else(absent)?;
+    Ok(Source { name: path.display().to_string(), text, form: Form::Document })
+}
+
+/// The documents of a folder in the order of their names; none if it isn't there.
+fn folder(path: &Path) -> AgentResult<Vec<Source>> {
+    let unread = |source| AgentError::new(Kind::Host, Unread::new(path, source));
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unread(error)),
+    };
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>().map_err(unread)?;
+    paths.sort();
+    let mut found = Vec::new();
+    for path in paths {
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            // Left out in silence, it would be looked for for hours.
+            return Err(
+                AgentError::new(Kind::Format, NoDocument::Name(path)).hint("rename it, or move it elsewhere")
+            );
+        }
+        found.push(file(&path)?);
+    }
+    Ok(found)
+}
+
+/// What the disk that was booted from has.
+fn disk() -> AgentResult<Vec<Source>> {
+    let path = BootFacts::PATH;
+    let text = text_if_present(Path::new(path))?.ok_or_else(|| {
+        AgentError::new(Kind::Host, Unread::new(Path::new(path), io::ErrorKind::NotFound.into()))
+            .hint("this is no Basalt image: run it in one, or read another root with `--root FOLDER`")
+    })?;
+    let boot: BootFacts = serde_json::from_str(&text)
+        .map_err(|source| NoDocument::Boot { path, source })
+        .or_fail(Kind::Format)?;
+    // A live system came from no disk.
+    let Some(device) = boot.disk else { return Ok(Vec::new()) };
+    let disk = DiskMedium(Disk::open(Path::new(&device)).or_fail(Kind::Host)?);
+    let table = Table::parse(&disk, disk.0.sector_size()).or_fail(Kind::Host)?.table;
+    let mut found = Vec::new();
+    for partition in &table.partitions {
+        let is_esp = Role::of_partition(partition).is_some_and(|(role, _)| role == Role::Esp);
+        let is_config = partition.label.as_ref().is_some_and(|label| label.as_str() == CONFIG_LABEL);
+        let node = partition_path(&device, partition.number);
+        if is_esp {
+            found.extend(on_partition(&node, "credential basalt.node of the ESP", CREDENTIAL)?);
+        } else if is_config {
+            found.extend(on_partition(&node, "config partition", CONFIG_FILE)?);
+        }
+    }
+    // The ESP's comes first wherever the partitions are.
+    found.sort_by_key(|source| source.name == "config partition");
+    Ok(found)
+}
+
+/// A file of a FAT file system that is read without mounting it.
+fn on_partition(device: &str, name: &'static str, path: &str) -> AgentResult<Option<Source>> {
+    let disk = DiskMedium(Disk::open(Path::new(device)).or_fail(Kind::Host)?);
+    let unread = |source| NoDocument::Disk { name, device: device.to_owned(), source };
+    let listing = fat::read(&disk, 0).map_err(unread).or_fail(Kind::Host)?;
+    if listing.get(path).is_none() {
+        return Ok(None);
+    }
+    let bytes = listing.read_file(path).map_err(unread).or_fail(Kind::Host)?;
+    let text = text(name, bytes)?;
+    Ok(Some(Source { name: name.to_owned(), text, form: Form::Document }))
+}
+
+fn text_if_present(path: &Path) -> AgentResult<Option<String>> {
+    let unread = |source| AgentError::new(Kind::Host, Unread::new(path, source));
+    match fs::read(path) {
+        Ok(bytes) => text(&path.display().to_string(), bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unread(error)),
+    }
+}
+
+fn text(name: &str, bytes: Vec<u8>) -> AgentResult<String> {
+    let size = bytes.len() as u64;
+    if size > MOST_BYTES {
+        let error = NoDocument::Size { name: name.to_owned(), bytes: size };
+        return Err(AgentError::new(Kind::Format, error));
+    }
+    String::from_utf8(bytes).map_err(|_bytes| NoDocument::Encoding(name.to_owned())).or_fail(Kind::Format)
+}
