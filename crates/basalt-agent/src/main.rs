@@ -1,5 +1,5 @@
-//! `basalt-agent`: what runs on a machine. Synchronous, without network; each command is
-//! `observe → plan → execute → report`.
+//! `basalt-agent`: what runs on a machine. Synchronous; only `upgrade` from a registry uses the network. Each
+//! command is `observe → plan → execute → report`.
 //!
 //! | command | observes | does |
 //! |---|---|---|
@@ -7,6 +7,10 @@
 //! | `config` | documents of the image, the boot disk, `/run` and the command line | nothing |
 //! | `provision` | the boot disk, the ESP | grows the disk, makes `/var`'s file system, keeps the machine's id |
 //! | `identity` | `/var/lib/basalt/ssh` | makes the SSH host keys that are missing |
+//! | `upgrade` | slots, boot entries, a release | puts the release into the other slot, and lets the next boot try it |
+//! | `rollback` | slots, boot entries | lets the next boot take the other slot |
+//! | `history` | `/var/lib/basalt/history.jsonl` | nothing |
+//! | `record-boot` | boot entries | adds to the history |
 //!
 //! Exit codes: 0 done or healthy · 1 `status` has warnings · 2 wrong command line · 3 this machine lacks something or
 //! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote, or a configuration,
@@ -49,6 +53,19 @@ enum Command {
         #[arg(long)]
         plan: bool,
     },
+    /// Put another release into the other slot, and let the next boot try it; falls back by itself when it fails
+    Upgrade(commands::UpgradeArguments),
+    /// Go back to the release in the other slot, at the next boot
+    Rollback(commands::RollbackArguments),
+    /// Say what happened to this machine's releases: upgraded, booted, fell back, rolled back
+    History {
+        /// Print the records as JSON, one a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add this boot to the history: for the unit that does it
+    #[command(hide = true)]
+    RecordBoot,
     /// Say what this machine should be, and which document says so
     Config(commands::ConfigArguments),
     /// Make the SSH host keys that are missing
@@ -75,6 +92,10 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Status { json } => commands::status(*json),
         Command::Provision { plan: true } => commands::plan_provision(),
         Command::Provision { plan: false } => commands::provision(),
+        Command::Upgrade(arguments) => commands::upgrade(arguments),
+        Command::Rollback(arguments) => commands::rollback(arguments),
+        Command::History { json } => commands::history(*json),
+        Command::RecordBoot => commands::record_boot(),
         Command::Config(arguments) => commands::config(arguments),
         Command::Identity { plan: true } => commands::plan_identity(),
         Command::Identity { plan: false } => commands::identity(),

@@ -11,13 +11,14 @@ use std::{
     ffi::{c_int, c_void},
     fs::{self, File, OpenOptions},
     io,
+    num::NonZeroU64,
     os::unix::fs::{FileExt as _, FileTypeExt as _},
     path::{Path, PathBuf},
     ptr,
 };
 
 use rustix::{
-    fs::{FlockOperation, SeekFrom, flock, ioctl_blksszget, seek},
+    fs::{Advice, FlockOperation, SeekFrom, fadvise, flock, ioctl_blksszget, seek},
     ioctl::{Opcode, Setter, ioctl},
 };
 
@@ -148,6 +149,14 @@ impl Disk {
     /// When something could not be written. What was written since the last flush is then unknown.
     pub fn flush(&self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    /// Forgets what memory holds of these bytes, so that the next read asks the device. They must be flushed.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn forget(&self, offset: u64, length: u64) -> io::Result<()> {
+        Ok(fadvise(&self.file, offset, NonZeroU64::new(length), Advice::DontNeed)?)
     }
 
     /// Tells the kernel about a partition; its device appears before this returns.

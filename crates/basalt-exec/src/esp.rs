@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, openat, syncfs},
+    fs::{Mode, OFlags, fstatvfs, openat, syncfs},
     io::Errno,
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen,
@@ -50,25 +50,103 @@ pub enum EspError {
     },
 }
 
-/// Replaces or creates a file on the ESP, making the directories above it. On the medium when this returns.
-///
-/// FAT has no journal: the bytes are written under another name and flushed before the one rename, so a loss of power
-/// leaves the old file, the new one, or none under this name, but no mixture.
+/// An ESP that is mounted as long as this value lives. What a method did is on the medium when it returns.
+#[derive(Debug)]
+pub struct Esp {
+    root: Root,
+    descriptor: OwnedFd,
+    device: PathBuf,
+}
+
+/// The room on an ESP, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EspSpace {
+    /// What is free.
+    pub free: u64,
+    /// What a file takes is a multiple of this.
+    pub cluster: u64,
+}
+
+impl Esp {
+    /// Mounts the ESP on this partition.
+    ///
+    /// # Errors
+    /// When the kernel refuses: no FAT, or it is mounted read-only.
+    pub fn mount(device: &Path) -> Result<Self, EspError> {
+        let mounted = mount(device)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let descriptor = openat(&mounted, ".", flags, Mode::empty());
+        let descriptor = descriptor.map_err(|errno| flush_failed(device, errno))?;
+        let root = Root::from_descriptor(mounted, device.to_owned(), Scope::Beneath);
+        Ok(Self { root, descriptor, device: device.to_owned() })
+    }
+
+    /// Replaces or creates a file, making the directories above it.
+    ///
+    /// FAT has no journal: the bytes are written under another name and flushed before the one rename, so a loss of power
+    /// leaves the old file, the new one, or none under this name, but no mixture.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write_atomic(&self, path: &Path, bytes: &[u8]) -> Result<(), EspError> {
+        if let Some(parent) = path.parent() {
+            self.root.create_directories(parent)?;
+        }
+        self.root.write_atomic(path, bytes, Access::Public)?;
+        self.flush()
+    }
+
+    /// Writes a file in its place: for a name that nobody reads before it is whole.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), EspError> {
+        self.root.write_in_place(path, bytes, Access::Public)?;
+        self.flush()
+    }
+
+    /// Gives a file another name in its directory.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(), EspError> {
+        self.root.rename(from, to)?;
+        self.flush()
+    }
+
+    /// Removes a file; that it is not there is fine.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove(&self, path: &Path) -> Result<(), EspError> {
+        self.root.remove_file(path)?;
+        self.flush()
+    }
+
+    /// How much room there is.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn space(&self) -> Result<EspSpace, EspError> {
+        let space = fstatvfs(&self.descriptor).map_err(|errno| flush_failed(&self.device, errno))?;
+        Ok(EspSpace { free: space.f_bavail.saturating_mul(space.f_frsize), cluster: space.f_frsize })
+    }
+
+    fn flush(&self) -> Result<(), EspError> {
+        syncfs(&self.descriptor).map_err(|errno| flush_failed(&self.device, errno))
+    }
+}
+
+/// Replaces or creates a file on the ESP, as [`Esp::write_atomic`] does.
 ///
 /// # Errors
 /// When the ESP can't be mounted or written.
 pub fn write_esp_file(device: &Path, path: &Path, bytes: &[u8]) -> Result<(), EspError> {
-    let mounted = mount(device)?;
-    let flush = |errno: Errno| EspError::Flush { device: device.to_owned(), source: errno.into() };
-    let descriptor =
-        openat(&mounted, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(flush)?;
-    let root = Root::from_descriptor(mounted, device.to_owned(), Scope::Beneath);
-    if let Some(parent) = path.parent() {
-        root.create_directories(parent)?;
-    }
-    root.write_atomic(path, bytes, Access::Public)?;
-    syncfs(&descriptor).map_err(flush)
+    Esp::mount(device)?.write_atomic(path, bytes)
+}
+
+fn flush_failed(device: &Path, errno: Errno) -> EspError {
+    EspError::Flush { device: device.to_owned(), source: errno.into() }
 }
 
 fn mount(device: &Path) -> Result<OwnedFd, EspError> {

@@ -151,6 +151,35 @@ impl Root {
         })
     }
 
+    /// Writes the file where it is and waits until its bytes are on the medium: for a name that nobody reads before.
+    ///
+    /// # Errors
+    /// When any step fails; a part of the bytes may be there then.
+    pub fn write_in_place(
+        &self,
+        path: impl AsRef<Path>,
+        bytes: &[u8],
+        access: Access,
+    ) -> Result<(), FileError> {
+        let path = path.as_ref();
+        let (parent, name) = self.open_parent(path).map_err(|errno| self.refuse("write", path, errno))?;
+        let written = write_synced(parent.as_fd(), Path::new(name), bytes, access);
+        written.map_err(|source| FileError { action: "write", path: self.shown.join(path), source })
+    }
+
+    /// Gives a file another name in its directory, in place of what has it.
+    ///
+    /// # Errors
+    /// When the file is not there, or the kernel refuses.
+    pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), FileError> {
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let refuse = |errno| self.refuse("rename", from, errno);
+        let (parent, name) = self.open_parent(from).map_err(refuse)?;
+        let to = to.file_name().ok_or_else(|| refuse(Errno::INVAL))?;
+        renameat(&parent, name, &parent, to).map_err(refuse)?;
+        fsync(&parent).map_err(refuse)
+    }
+
     /// Makes the directory and those above it that are missing, mode 0755 but for the umask.
     ///
     /// # Errors

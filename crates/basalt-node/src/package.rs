@@ -20,8 +20,9 @@ pub const AGENT: &str = "usr/bin/basalt-agent";
 const AFTER_TMPFILES: &str = include_str!("../units/after-tmpfiles.conf");
 const WITH_DISK: &str = include_str!("../units/with-disk.conf");
 
-const TEXTS: [(&str, &str); 9] = [
+const TEXTS: [(&str, &str); 10] = [
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
+    ("usr/lib/systemd/system/basalt-history.service", include_str!("../units/basalt-history.service")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
     ("usr/lib/systemd/system/systemd-boot-random-seed.service.d/10-basalt.conf", WITH_DISK),

@@ -1,8 +1,10 @@
 //! One function a command, in which its verbs can be read off.
 
 mod config;
+mod upgrade;
 
 pub(crate) use config::{ConfigArguments, config};
+pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 
 use std::{path::Path, process::ExitCode};
 

@@ -4,8 +4,10 @@
 //! power after each of them.
 
 mod filesystem;
+mod history;
 mod ssh;
 mod this_machine;
+pub(crate) mod upgrade;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,7 @@ use basalt_formats::{
 };
 use basalt_node::{MachineId, Place, Step};
 
+pub(crate) use history::record;
 pub(crate) use ssh::SshKeygen;
 pub(crate) use this_machine::{DATA_LINK, DiskMedium, MACHINE_ID_CREDENTIAL, ThisMachine};
 
@@ -29,6 +32,9 @@ pub(crate) trait Medium: ReadAt {
 
     /// Waits until everything written is on the medium.
     fn flush(&self) -> io::Result<()>;
+
+    /// Forgets what memory holds of these bytes, which are flushed, so that the next read asks the medium.
+    fn forget(&self, offset: u64, length: u64) -> io::Result<()>;
 
     /// Bytes of a logical sector.
     fn sector_size(&self) -> u32;

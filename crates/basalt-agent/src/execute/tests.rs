@@ -70,6 +70,10 @@ impl Medium for CutMedium {
         self.disk.flush()
     }
 
+    fn forget(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.disk.forget(offset, length)
+    }
+
     fn sector_size(&self) -> u32 {
         self.disk.sector_size()
     }

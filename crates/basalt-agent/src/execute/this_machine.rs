@@ -47,6 +47,10 @@ impl Medium for DiskMedium {
         self.0.flush()
     }
 
+    fn forget(&self, offset: u64, length: u64) -> io::Result<()> {
+        self.0.forget(offset, length)
+    }
+
     fn sector_size(&self) -> u32 {
         self.0.sector_size()
     }

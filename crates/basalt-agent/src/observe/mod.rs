@@ -1,11 +1,15 @@
 //! Reading facts. Nothing here decides, and nothing writes.
 
 mod efi;
+mod history;
 mod medium;
 mod provision;
+pub(crate) mod release;
 mod ssh;
 mod status;
+pub(crate) mod upgrade;
 
+pub(crate) use history::{Line, history, records};
 pub(crate) use medium::Window;
 pub(crate) use provision::{OpenFor, provision};
 pub(crate) use ssh::ssh;

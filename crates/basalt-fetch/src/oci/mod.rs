@@ -4,6 +4,7 @@
 //! resolve(context, access, reference, platform)   tag → manifest of the platform, verified      (network)
 //! fetch_image(…, &image)                          configuration and layers into the store        (network, store)
 //! fetch_blobs(…, &descriptors)                    the same for blobs that a lock names           (network, store)
+//! Artifact::open, blob, range                   parts of an artifact, in memory          (network)
 //! push(…, &source, root, target)                  an image or index and all it needs to a registry
 //! Layout, Archive                                 the same images as files
 //! ```
@@ -18,6 +19,7 @@
 //! Not here: what is in a layer (`basalt_image::oci`), signatures, the referrers API.
 
 mod archive;
+mod artifact;
 mod auth;
 mod credentials;
 mod document;
@@ -29,6 +31,7 @@ mod registry;
 mod source;
 
 pub use archive::{Archive, write_archive};
+pub use artifact::Artifact;
 pub use credentials::{Credentials, Variables};
 pub use document::{Descriptor, ImageConfig, Index, Manifest, Platform, RootFs, media};
 pub use error::{LocalProblem, OciError};

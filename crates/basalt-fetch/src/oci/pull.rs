@@ -52,8 +52,16 @@ pub fn resolve(
     reference: &ImageRef,
     platform: &Platform,
 ) -> Result<Image, OciError> {
+    find(&Source::open(context.client, access, reference)?, reference, platform)
+}
+
+/// The same, where the source is open.
+pub(super) fn find(
+    source: &Source<'_>,
+    reference: &ImageRef,
+    platform: &Platform,
+) -> Result<Image, OciError> {
     let shown = reference.to_string();
-    let source = Source::open(context, access, reference)?;
     let (mut bytes, mut kind) = source.named(&shown)?;
     for _ in 0..DEPTH {
         let sort = sort(&bytes, &kind, &shown)?;
@@ -126,7 +134,7 @@ pub fn fetch_blobs(
     blobs: &[Descriptor],
 ) -> Result<Vec<PathBuf>, OciError> {
     let shown = reference.to_string();
-    let source = Source::open(context, access, reference)?;
+    let source = Source::open(context.client, access, reference)?;
     each(blobs, THREADS, |blob| blob.size, |blob| source.blob(context, blob, &shown))
 }
 

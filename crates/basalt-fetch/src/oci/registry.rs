@@ -196,6 +196,21 @@ impl<'c> Session<'c> {
         })
     }
 
+    /// A part of a blob. A registry that answers with all of it is understood.
+    pub(super) fn range(&self, blob: &Descriptor, offset: u64, length: u64) -> Result<Vec<u8>, OciError> {
+        let url = self.url(&format!("blobs/{}", blob.digest));
+        let last = (offset + length).saturating_sub(1);
+        let headers = vec![("Range", format!("bytes={offset}-{last}"))];
+        let order = Order { method: Method::Get, url, headers, body: AskBody::Bytes(&[]) };
+        let answer = self.send_within(&order, blob.size)?;
+        self.expect(&answer, &[200, 206])?;
+        let whole = answer.status == 200;
+        super::artifact::part(answer.body, whole, offset, length).ok_or_else(|| {
+            let problem = format!("{} has fewer bytes than its manifest says", blob.digest);
+            OciError::Answer { reference: self.shown.clone(), problem }
+        })
+    }
+
     /// The headers of something.
     pub(super) fn head(&self, url: &str) -> Result<Answer, OciError> {
         let body = AskBody::Bytes(&[]);
@@ -204,22 +219,27 @@ impl<'c> Session<'c> {
 
     /// Sends a request; opens the door when the registry asks who is there.
     pub(super) fn send(&self, order: &Order<'_>) -> Result<Answer, OciError> {
+        self.send_within(order, DOCUMENT_LIMIT)
+    }
+
+    /// The same, for an answer of at most `limit` bytes.
+    fn send_within(&self, order: &Order<'_>, limit: u64) -> Result<Answer, OciError> {
         if !self.insecure && !order.url.starts_with("https://") {
             let problem = format!("it leads to `{}`, which is not HTTPS", order.url);
             return Err(OciError::Answer { reference: self.shown.clone(), problem });
         }
         let key = self.authorized(&order.url);
-        let answer = self.send_once(order, &key)?;
+        let answer = self.send_once(order, &key, limit)?;
         if answer.status != 401 || !self.authenticate(&answer, &key)? {
             return Ok(answer);
         }
-        self.send_once(order, &self.authorized(&order.url))
+        self.send_once(order, &self.authorized(&order.url), limit)
     }
 
-    fn send_once(&self, order: &Order<'_>, key: &[Header]) -> Result<Answer, OciError> {
+    fn send_once(&self, order: &Order<'_>, key: &[Header], limit: u64) -> Result<Answer, OciError> {
         let Order { method, url, headers, body } = order;
         let headers = [key, headers].concat();
-        let ask = Ask { method: *method, url, headers: &headers, body: *body, limit: DOCUMENT_LIMIT };
+        let ask = Ask { method: *method, url, headers: &headers, body: *body, limit };
         self.client.exchange(&ask).map_err(|error| self.failure(error))
     }
 

@@ -10,7 +10,7 @@ use super::{
     registry::{DOCUMENT_LIMIT, Purpose, Session},
 };
 use crate::{
-    http::Expected,
+    http::{Client, Expected},
     obtain::{Context, obtain},
     store::{Check, Found, Partial, Store, StoreError},
 };
@@ -53,19 +53,15 @@ pub(super) enum Local {
 }
 
 impl<'c> Source<'c> {
-    pub(super) fn open(
-        context: Context<'c>,
-        access: &Access,
-        reference: &ImageRef,
-    ) -> Result<Self, OciError> {
+    pub(super) fn open(client: &'c Client, access: &Access, reference: &ImageRef) -> Result<Self, OciError> {
         let named = |name: Option<&str>| name.map(str::to_owned);
         match reference {
             ImageRef::Registry(image) => {
                 let mut sessions = Vec::new();
                 for mirror in &access.mirrors {
-                    sessions.push(Session::open_mirror(context.client, access, image, mirror)?);
+                    sessions.push(Session::open_mirror(client, access, image, mirror)?);
                 }
-                sessions.push(Session::open(context.client, access, image, Purpose::Pull)?);
+                sessions.push(Session::open(client, access, image, Purpose::Pull)?);
                 Ok(Self::Registry { sessions, wanted: image.wanted().reference() })
             }
             ImageRef::Layout(local) => {
@@ -158,7 +154,7 @@ impl BlobSource for Store {
 }
 
 /// Asks one after the other; the last one's error counts, because it is the registry's own.
-fn first<'c, T>(
+pub(super) fn first<'c, T>(
     sessions: &[Session<'c>],
     mut ask: impl FnMut(&Session<'c>) -> Result<T, OciError>,
 ) -> Result<T, OciError> {

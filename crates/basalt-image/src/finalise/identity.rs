@@ -12,10 +12,11 @@ use crate::{
 const HOST_KEYS: &str = "/var/lib/basalt/ssh";
 
 /// Units of the package `basalt-node`, and what starts them when their own `[Install]` section says nothing.
-const UNITS: [(&str, &str); 3] = [
+const UNITS: [(&str, &str); 4] = [
     ("basalt-provision.service", "local-fs.target"),
     ("var.mount", "local-fs.target"),
     ("basalt-identity.service", "multi-user.target"),
+    ("basalt-history.service", "multi-user.target"),
 ];
 
 pub(super) fn machine_id(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {

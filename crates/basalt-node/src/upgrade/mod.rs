@@ -8,6 +8,7 @@
 //!
 //! Not here: where a release comes from, chunks, and whether to trust it (`basalt-agent`); the recovery system.
 
+mod history;
 mod loader;
 mod observed;
 mod plan;
@@ -18,6 +19,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub use history::{HISTORY, Happened, Record, boot_records};
 pub use loader::{ENTRIES, SET_ASIDE, after_try, boot_order, is_set_aside};
 pub use observed::{EntryFacts, EspFacts, NodeFacts};
 pub use plan::{Release, Removal, Renaming, UpgradeNote, UpgradePlan, UpgradeStep};

@@ -285,6 +285,19 @@ fn staging_ends_before_the_boot_loader_sees_anything() {
     assert!(matches!(staging.last(), Some(UpgradeStep::WriteUki { .. })));
 }
 
+#[test]
+fn a_boot_is_recorded_and_what_was_given_up_once() {
+    let mut facts = machine();
+    facts.esp.entries.extend([entry("edge_2.0+0-3.efi", "2.0"), entry("edge_3.0+0-0.efi", "3.0")]);
+    let words = |events: &[Happened]| events.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let events = boot_records(&facts, &[]);
+    let booted = "booted      1.0 from slot a";
+    let fell = "fell back   2.0 → 1.0: no boot of it was found good (edge_2.0+0-3.efi)";
+    assert_eq!(words(&events), [fell, booted]);
+    let known: Vec<_> = events.into_iter().map(|event| Record { time: 0, event }).collect();
+    assert_eq!(words(&boot_records(&facts, &known)), [booted]);
+}
+
 proptest! {
     /// Any way through upgrades, downgrades and rollbacks: a plan applied gives what was wanted at the next boot, planning
     /// again gives nothing to do, and neither what runs nor its entry's content was touched.

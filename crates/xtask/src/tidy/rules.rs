@@ -16,7 +16,15 @@ const WALLS: [(&str, &[&str]); 14] = [
     ("basalt-init", &["basalt-types", "basalt-formats", "basalt-exec"]),
     (
         "basalt-agent",
-        &["basalt-types", "basalt-formats", "basalt-spec", "basalt-image", "basalt-node", "basalt-exec"],
+        &[
+            "basalt-types",
+            "basalt-formats",
+            "basalt-spec",
+            "basalt-image",
+            "basalt-node",
+            "basalt-exec",
+            "basalt-fetch",
+        ],
     ),
     (
         "basalt-factory",
