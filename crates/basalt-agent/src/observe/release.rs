@@ -166,3 +166,178 @@ impl FetchRange for Content<'_> {
         self.artifact.range(pack, step.offset, step.length).map_err(io::Error::other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        path::Path,
+        sync::{Arc, atomic::AtomicBool},
+    };
+
+    use basalt_fetch::{
+        http::{Patience, Proxies},
+        oci::{self, Layout, media, write_archive},
+    };
+    use basalt_testkit::{Door, Registry};
+
+    use super::*;
+    use crate::execute::upgrade::fixtures::TestRelease;
+
+    /// What is published: a release, or something that looks like one.
+    struct Published {
+        artifact: String,
+        info: Vec<u8>,
+        index: Vec<u8>,
+        packs: Vec<Vec<u8>>,
+    }
+
+    impl Published {
+        fn new() -> Self {
+            let release = TestRelease::new("2.0", &[1, 2, 3, 4, 5, 0, 6]);
+            Self {
+                artifact: update::ARTIFACT.into(),
+                info: serde_json::to_vec(&release.info).unwrap(),
+                index: release.index.to_packed().unwrap(),
+                packs: release.packs,
+            }
+        }
+
+        /// As a layout in `folder` (image specification, "OCI Image Layout"); gives the manifest's descriptor.
+        fn write(&self, folder: &Path) -> Descriptor {
+            let blobs = folder.join("blobs/sha256");
+            fs::create_dir_all(&blobs).unwrap();
+            let put = |kind: &str, bytes: &[u8]| {
+                fs::write(blobs.join(Digest::of(bytes).hex()), bytes).unwrap();
+                Descriptor::of(kind, bytes)
+            };
+            let mut layers = vec![put(update::INDEX, &self.index)];
+            layers.extend(self.packs.iter().map(|pack| put(update::PACK, pack)));
+            let manifest = Manifest {
+                schema_version: 2,
+                media_type: Some(media::MANIFEST.into()),
+                artifact_type: Some(self.artifact.clone()),
+                config: put(update::CONFIG, &self.info),
+                layers,
+                annotations: Default::default(),
+            };
+            let manifest = put(media::MANIFEST, &serde_json::to_vec(&manifest).unwrap());
+            let manifests = vec![manifest.clone()];
+            let index = oci::Index { schema_version: 2, media_type: None, manifests };
+            fs::write(folder.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
+            fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+            manifest
+        }
+    }
+
+    fn client() -> Client {
+        let patience = Patience { retries: 0, ..Patience::default() };
+        Client::new(Proxies::default(), patience, Arc::new(AtomicBool::new(false))).unwrap()
+    }
+
+    fn open<T>(
+        source: &str,
+        digest: Option<Digest>,
+        look: impl FnOnce(Release<'_>) -> T,
+    ) -> Result<T, ReleaseError> {
+        let (client, access) = (client(), Access { insecure: true, ..Access::default() });
+        let source = source.parse().unwrap();
+        release(&client, &access, &source, Architecture::Amd64, digest.as_ref()).map(look)
+    }
+
+    /// Reads all of the content through ranges.
+    fn read_all(release: Release<'_>) -> Vec<Vec<u8>> {
+        let Release { index, mut content, .. } = release;
+        let steps = (0..).zip(index.packs()).flat_map(|(pack, described)| {
+            let middle = described.size / 2;
+            [(0, middle), (middle, described.size - middle)].map(|(offset, length)| FetchStep {
+                pack,
+                offset,
+                length,
+                chunks: Vec::new(),
+            })
+        });
+        let halves: Vec<_> = steps.map(|step| content.fetch(&step).unwrap()).collect();
+        halves.chunks(2).map(<[Vec<u8>]>::concat).collect()
+    }
+
+    #[test]
+    fn a_folder_an_archive_and_a_registry_give_the_same() {
+        let (folder, published) = (tempfile::tempdir().unwrap(), Published::new());
+        let layout = folder.path().join("layout");
+        let root = published.write(&layout);
+        let archive = folder.path().join("release.tar");
+        let mut bytes = Vec::new();
+        let source = Layout::open(&layout).unwrap();
+        write_archive(&source, &root, None, &mut bytes).unwrap();
+        fs::write(&archive, bytes).unwrap();
+        let registry = Registry::start(Door::Open);
+        let target = format!("{}/os/edge:2.0", registry.host());
+        let (from, to) = (format!("oci:{}", layout.display()), format!("docker://{target}"));
+        let copied = registry.skopeo(&["copy", "--quiet", "--dest-tls-verify=false", &from, &to]);
+        assert_eq!(copied.exit, basalt_exec::command::Exit::Code(0), "{}", copied.stderr_tail);
+        for source in
+            [format!("oci:{}", layout.display()), format!("oci-archive:{}", archive.display()), target]
+        {
+            let content = open(&source, Some(root.digest), read_all).unwrap();
+            assert_eq!(content, published.packs, "{source}");
+            let error = open(&source, Some(Digest::of(b"other")), |_| ()).unwrap_err();
+            assert!(
+                matches!(error, ReleaseError::OtherDigest { found, .. } if found == root.digest),
+                "{error}"
+            );
+        }
+    }
+
+    #[track_caller]
+    fn refused(change: impl FnOnce(&mut Published), spoil: impl FnOnce(&Path), expected: &str) {
+        let (folder, mut published) = (tempfile::tempdir().unwrap(), Published::new());
+        change(&mut published);
+        published.write(folder.path());
+        spoil(folder.path());
+        let error = open(&format!("oci:{}", folder.path().display()), None, |_| ()).unwrap_err();
+        let text = error.to_string().replace(&folder.path().display().to_string(), "FOLDER");
+        assert!(text.starts_with(expected), "{text}");
+        assert!(!error.hint().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_release_is_refused_with_words() {
+        let info = |change: fn(&mut UpdateInfo)| {
+            move |published: &mut Published| {
+                let mut info: UpdateInfo = serde_json::from_slice(&published.info).unwrap();
+                change(&mut info);
+                published.info = serde_json::to_vec(&info).unwrap();
+            }
+        };
+        let no = |_: &Path| ();
+        refused(
+            |p| p.artifact = "application/x".into(),
+            no,
+            "this is no update: its artifact type is `application/x`",
+        );
+        refused(|p| p.info = b"{}".to_vec(), no, "what the release says of itself can't be understood");
+        refused(|p| p.index.truncate(9), no, "the chunk index of the release can't be used");
+        refused(|p| p.packs.clear(), no, "the release has 0 packs, and its index names 1");
+        refused(|p| p.packs[0].push(0), no, "pack 0 of the release is not the one that its index names");
+        refused(
+            info(|info| info.root.size = basalt_types::ByteSize::mib(1)),
+            no,
+            "the root of the release has 1048576 bytes, and 28672 by its index",
+        );
+        refused(
+            info(|info| info.verity.salt = "5z".into()),
+            no,
+            "the salt of the release's hash tree is not hex",
+        );
+        let index = Digest::of(&Published::new().index);
+        let blob = move |folder: &Path| folder.join("blobs/sha256").join(index.hex());
+        refused(
+            |_| (),
+            |folder| fs::write(blob(folder), vec![1; Published::new().index.len()]).unwrap(),
+            "the chunk index of `oci:FOLDER` has the digest sha256:",
+        );
+        refused(|_| (), |folder| fs::write(blob(folder), b"1").unwrap(), "`FOLDER` has the blob sha256:");
+        refused(|_| (), |folder| fs::remove_file(blob(folder)).unwrap(), "`FOLDER` lacks the blob sha256:");
+    }
+}

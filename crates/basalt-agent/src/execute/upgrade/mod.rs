@@ -8,7 +8,7 @@ mod survey;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
