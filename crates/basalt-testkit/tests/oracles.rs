@@ -36,7 +36,9 @@ fn veritysetup_and_fsck_accept_root_and_hash_tree() {
     let root_hash = manifest.split("\"rootHash\": \"sha256:").nth(1).unwrap()[..64].to_owned();
     let verified = run_tool("veritysetup", "cryptsetup-bin", &["verify", &root, &hashes, &root_hash]);
     assert_eq!(verified.exit, Exit::Code(0), "{verified:?}");
-    assert_eq!(run_tool("fsck.erofs", "erofs-utils", &[&root]).exit, Exit::Code(0));
+    // Debian 12's erofs-utils do not know Zstandard.
+    let judged = Trixie::from_environment().run(folder.path(), "fsck.erofs", &[&root]);
+    assert_eq!(judged.exit, Exit::Code(0), "{judged:?}");
     assert_eq!(run_tool("fsck.fat", "dosfstools", &["-n", &esp]).exit, Exit::Code(0));
 }
 
