@@ -59,6 +59,12 @@ impl CommandError {
         Self::new(Kind::Config, Rendered(shown))
     }
 
+    /// Mistakes in several files that are read together.
+    pub fn in_files(errors: &[basalt_spec::SpecError]) -> Self {
+        let shown = errors.iter().map(|error| format!("{:?}", miette::Report::new(error.clone())));
+        Self::new(Kind::Config, Rendered(shown.collect()))
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -25,6 +25,7 @@ enum Command {
     Push(commands::push::Arguments),
     Lint(commands::lint::Arguments),
     Store(commands::store::Arguments),
+    Config(commands::config::Arguments),
     Schema(commands::schema::Arguments),
 }
 
@@ -54,6 +55,7 @@ fn run(command: Command) -> CommandResult {
         Command::Push(arguments) => commands::push::run(&arguments),
         Command::Lint(arguments) => commands::lint::run(&arguments),
         Command::Store(arguments) => commands::store::run(&arguments),
+        Command::Config(arguments) => commands::config::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
     }
 }

@@ -32,6 +32,8 @@ pub enum ProblemKind {
     BadValue,
     /// Two values that can't both be meant.
     Conflict,
+    /// A key of another language that ours has no words for.
+    Untranslatable,
 }
 
 /// One thing that is wrong, where, and what to write instead.

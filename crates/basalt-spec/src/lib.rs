@@ -2,6 +2,8 @@
 //!
 //! `text → parse → Recipe` · `text → node::parse → NodeConfig` · `Recipe + archive → (elsewhere) → Lock` · `Recipe + Lock + file digests → id`
 //!
+//! `#cloud-config → cloud::convert → NodeConfig, or what has no translation and why`
+//!
 //! Invariants: a value of any type here is valid; an unknown key is an error, in every document; a message about a
 //! text that a person wrote has a place in it; the JSON Schema comes from the types that parse.
 //!
@@ -9,6 +11,7 @@
 //! (`basalt-image`).
 
 mod canonical;
+pub mod cloud;
 mod diagnostic;
 mod lock;
 mod manifest;

@@ -1,6 +1,7 @@
 //! One file per command: what may be typed, and the flow of what happens then.
 
 pub mod build;
+pub mod config;
 pub mod diff;
 pub mod init;
 pub mod inspect;

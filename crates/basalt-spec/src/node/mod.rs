@@ -40,6 +40,7 @@ pub use layers::{
     Difference, Explained, KeyPath, KeyPathError, Layers, Mention, MergeError, Merged, Place, Provenance,
     UnknownKey,
 };
+pub(crate) use layers::{check_tree, empty_tree, tree_text};
 pub use link::{Bond, BondMode, Bridge, Country, HashPolicy, Ssid, Vlan, VlanId, Wifi, WifiNetwork};
 pub use network::{Dns, HostEntry, Network, Ntp, Proxy, ProxyException, Strictness};
 pub(crate) use schema::mark_named;

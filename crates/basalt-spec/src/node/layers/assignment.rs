@@ -10,7 +10,7 @@ use crate::{
 const PREFIX: &str = "basalt.node.";
 
 /// A document without a key in its `spec`.
-pub(super) fn empty() -> Node {
+pub(crate) fn empty() -> Node {
     let at = At::default();
     let scalar = |text: &str| Node { at, value: Value::Scalar { text: text.to_owned(), plain: true } };
     let entry = |key: &str, value| Entry { key: key.to_owned(), key_at: at, value };

@@ -19,6 +19,9 @@ pub use explain::{Difference, Explained, Mention, Provenance};
 pub use key_path::{KeyPath, KeyPathError, UnknownKey};
 pub use refusal::MergeError;
 
+pub(crate) use assignment::empty as empty_tree;
+pub(crate) use text::tree_text;
+
 use serde::Serialize;
 
 use super::{NodeConfig, check, named};
@@ -149,6 +152,11 @@ pub(super) fn whole(root: &Node, problems: Vec<Problem>) -> Result<NodeConfig, V
     }
     problems.sort_by_key(Problem::offset);
     Err(problems)
+}
+
+/// Whether a tree that was made is a document.
+pub(crate) fn check_tree(root: &Node) -> Result<(), Vec<Problem>> {
+    whole(root, Vec::new()).map(drop)
 }
 
 /// What is wrong with a document whatever is below it. Another document may have what is missing in this one.

@@ -17,6 +17,13 @@ pub(super) const SECRETS: [&[&str]; 4] = [
 /// What stands behind a value.
 type Comment<'a> = &'a dyn Fn(&Node) -> Option<String>;
 
+/// A tree as a document. Nothing is redacted: this is for documents that are made, not for those that are shown.
+pub(crate) fn tree_text(root: &Node) -> String {
+    let mut writer = Writer { text: String::new(), comment: &|_| None, redact: false };
+    writer.entries(root, 0, None);
+    writer.text
+}
+
 /// A document without its secrets, with a comment behind each value.
 pub(super) fn document(root: &Node, comment: Comment<'_>) -> String {
     let mut writer = Writer { text: String::new(), comment, redact: true };
