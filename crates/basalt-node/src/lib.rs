@@ -1,7 +1,7 @@
 //! What a node decides: observed facts and the image's wishes to a plan, and facts to a status.
 //!
 //! `Observed → plan_provision → NodePlan` (or every refusal) · `BootFacts → plan_live → NodePlan` · `SshFacts → plan_identity → NodePlan` ·
-//! `Facts → Status → text or JSON` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan`
+//! `Facts → Status → text or JSON` · `NodeSpec → render → files below /etc` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan`
 //!
 //! Invariants: slot A and the partitions that were booted from never change; a data partition with its final label is
 //! never formatted, whatever it holds; a plan that was cut anywhere is finished by planning again; a plan applied is
@@ -17,6 +17,7 @@ pub mod openrc;
 pub mod package;
 mod plan;
 mod provision;
+pub mod render;
 mod signature;
 pub mod status;
 pub mod upgrade;
