@@ -67,7 +67,7 @@ pub(crate) fn commit() -> Done<String> {
 fn versions(tree: &Trixie, packages: &[&str]) -> Done<String> {
     let query = ["--show", "--showformat=${Package} ${Version}, "];
     let said = tree.command(Path::new("/var/tmp"), "dpkg-query").args(query).args(packages).run()?;
-    Ok(text(said).trim_end_matches(", ").to_owned())
+    Ok(text(said).trim_end_matches([',', ' ']).to_owned())
 }
 
 /// A value of /proc/meminfo in bytes.

@@ -45,8 +45,8 @@ use crate::{
     report::{self, Event, Reporter},
 };
 
-/// How hard the initramfs is compressed. Above this, zstd takes several times as long for a percent.
-const INITRAMFS_LEVEL: i32 = 15;
+/// How hard the initramfs is compressed. Above this, zstd takes two to four times as long for a percent.
+const INITRAMFS_LEVEL: i32 = 9;
 
 /// What a build made or found standing.
 #[derive(Debug)]
