@@ -105,6 +105,15 @@ impl Esp {
         self.flush()
     }
 
+    /// All bytes of a file, refused when there are more than `limit`. What the file system wrote is seen, which a look at the
+    /// partition's own device may miss: that keeps what it read before.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, EspError> {
+        Ok(self.root.read(path, limit)?)
+    }
+
     /// Gives a file another name in its directory.
     ///
     /// # Errors

@@ -26,6 +26,9 @@ use crate::{
     },
 };
 
+/// The largest file that is looked at as a UKI; ours have some 16 MB.
+const UKI_LIMIT: u64 = 1 << 30;
+
 /// The disk, its ESP, and what was found there.
 pub(crate) struct Node {
     pub(crate) disk: DiskMedium,
@@ -64,7 +67,7 @@ pub(crate) fn node(open: OpenFor) -> AgentResult<Node> {
     let medium = DiskMedium(Disk::open(Path::new(&path)).or_fail(Kind::Host)?);
     let listing = fat::read(&medium, 0).or_fail(Kind::Host)?;
     let esp = EspFacts {
-        entries: entries(&listing),
+        entries: entries(&listing, &mounted),
         partial: listing
             .get(&in_entries(PARTIAL))
             .and_then(|item| item.size)
@@ -72,13 +75,13 @@ pub(crate) fn node(open: OpenFor) -> AgentResult<Node> {
         free: ByteSize::bytes(free),
         cluster: ByteSize::bytes(cluster),
     };
-    let own = own(&boot, &esp, &listing);
+    let own = own(&boot, &esp, &mounted);
     let facts = NodeFacts { image, boot, table, esp };
     Ok(Node { disk, esp: EspEntries(mounted), facts, own })
 }
 
 /// What is in `EFI/Linux` and has an entry's name.
-fn entries(listing: &Listing<'_>) -> Vec<EntryFacts> {
+fn entries(listing: &Listing<'_>, mounted: &Esp) -> Vec<EntryFacts> {
     let prefix = in_entries("");
     let mut found = Vec::new();
     for item in listing.items() {
@@ -86,23 +89,23 @@ fn entries(listing: &Listing<'_>) -> Vec<EntryFacts> {
         let (Some(size), true) = (item.size, directory.eq_ignore_ascii_case(&prefix)) else { continue };
         // What is no boot entry's name is not ours, and the boot loader passes it over too.
         let Ok(name) = file.parse() else { continue };
-        let root_hash = root_hash(listing, &item.path);
+        let root_hash = root_hash(mounted, &item.path);
         found.push(EntryFacts { file: file.to_owned(), name, size: ByteSize::bytes(size.into()), root_hash });
     }
     found
 }
 
 /// The root that an entry starts. A file that is torn or no UKI starts none.
-fn root_hash(listing: &Listing<'_>, path: &str) -> Option<Digest> {
-    let Ok(bytes) = listing.read_file(path) else { return None };
+fn root_hash(mounted: &Esp, path: &str) -> Option<Digest> {
+    let Ok(bytes) = mounted.read(Path::new(path), UKI_LIMIT) else { return None };
     let Ok(text) = root_of_uki(&bytes) else { return None };
     // No root hash, or what is none.
     Digest::from_hex(&text).ok()
 }
 
 /// What an upgrade copies from. A UKI that can't be read is nothing to copy from, and is fetched.
-fn own(boot: &BootFacts, esp: &EspFacts, listing: &Listing<'_>) -> Own {
-    let read = |file: &str| listing.read_file(&in_entries(file)).unwrap_or_default();
+fn own(boot: &BootFacts, esp: &EspFacts, mounted: &Esp) -> Own {
+    let read = |file: &str| mounted.read(Path::new(&in_entries(file)), UKI_LIMIT).unwrap_or_default();
     let running = esp.entries.iter().find(|entry| entry.root_hash == Some(boot.root_hash));
     Own {
         slot: boot.slot.and_then(BootSlot::system).and_then(System::slot),
