@@ -36,7 +36,25 @@ const WITH_SYSTEMD: &[&str] =
 const RUNNING: &str = "systemctl is-system-running --wait";
 
 const BASES: [Base; 4] = [
-    Base { name: "bookworm", suite: "bookworm", packages: WITH_SYSTEMD, health: RUNNING, healthy: "running" },
+    Base {
+        name: "bookworm",
+        suite: "bookworm",
+        // With the libraries for the TPM: without them systemd 252 can't measure its phases, and its units for it fail.
+        packages: &[
+            "dbus",
+            "iproute2",
+            "kmod",
+            "libtss2-esys-3.0.2-0",
+            "libtss2-mu0",
+            "libtss2-rc0",
+            "linux-image-amd64",
+            "systemd-boot-efi",
+            "systemd-sysv",
+            "udev",
+        ],
+        health: RUNNING,
+        healthy: "running",
+    },
     Base { name: "trixie", suite: "trixie", packages: WITH_SYSTEMD, health: RUNNING, healthy: "running" },
     Base { name: "sid", suite: "sid", packages: WITH_SYSTEMD, health: RUNNING, healthy: "running" },
     Base {
