@@ -1,7 +1,8 @@
 //! What a node decides: observed facts and the image's wishes to a plan, and facts to a status.
 //!
 //! `Observed → plan_provision → NodePlan` (or every refusal) · `BootFacts → plan_live → NodePlan` · `SshFacts → plan_identity → NodePlan` ·
-//! `Facts → Status → text or JSON` · `NodeSpec → render → files below /etc` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan`
+//! `Facts → Status → text or JSON` · `NodeSpec → render → files below /etc` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan` ·
+//! `install`: `InstallFacts + InstallWish → InstallPlan`
 //!
 //! Invariants: slot A and the partitions that were booted from never change; a data partition with its final label is
 //! never formatted, whatever it holds; a plan that was cut anywhere is finished by planning again; a plan applied is
@@ -11,6 +12,7 @@
 
 mod boot;
 mod identity;
+pub mod install;
 mod live;
 mod machine_id;
 pub mod openrc;

@@ -102,11 +102,14 @@ pub struct Mount {
 
 /// What an installer does without asking.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping of `disk` and `after`")]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping of `disk`, `wipe` and `after`")]
 pub struct Install {
     /// The disk that is erased for the system. Without it nothing is installed by itself.
     #[serde(default)]
     pub disk: Option<DiskRule>,
+    /// Erase the disk also where it is a part of something larger: of a RAID, of LVM, ZFS or Ceph. Refused if not written.
+    #[serde(default)]
+    pub wipe: Option<bool>,
     /// What happens when it is done. `reboot` if not written.
     #[serde(default)]
     pub after: Option<After>,
