@@ -15,3 +15,5 @@ pub mod sbom;
 mod units;
 pub mod update;
 mod users;
+
+pub use users::Table as AccountTable;

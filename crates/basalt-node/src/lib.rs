@@ -2,7 +2,7 @@
 //!
 //! `Observed → plan_provision → NodePlan` (or every refusal) · `BootFacts → plan_live → NodePlan` · `SshFacts → plan_identity → NodePlan` ·
 //! `Facts → Status → text or JSON` · `NodeSpec → render → files below /etc` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan` ·
-//! `install`: `InstallFacts + InstallWish → InstallPlan`
+//! `install`: `InstallFacts + InstallWish → InstallPlan` · `reconcile`: `Machine + NodeSpec + Record → Plan`
 //!
 //! Invariants: slot A and the partitions that were booted from never change; a data partition with its final label is
 //! never formatted, whatever it holds; a plan that was cut anywhere is finished by planning again; a plan applied is
@@ -19,6 +19,7 @@ pub mod openrc;
 pub mod package;
 mod plan;
 mod provision;
+pub mod reconcile;
 pub mod render;
 mod signature;
 pub mod status;

@@ -13,7 +13,7 @@ use basalt_spec::{
     words::{Owner, Principal},
 };
 
-pub(crate) use table::Table;
+pub use table::Table;
 
 use crate::customise::{EditError, Editor};
 

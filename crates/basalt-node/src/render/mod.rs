@@ -1,9 +1,9 @@
 //! A node's configuration as files below `/etc`: what a boot writes into the overlay.
 //!
-//! `NodeSpec → render → Vec<RenderedFile>`, sorted by path, the same for the same document.
+//! `NodeSpec + fetched keys → render → Vec<RenderedFile>`, sorted by path, the same for the same document.
 //!
 //! Only what is a file of somebody else's format is here. Accounts, keys that are fetched, units that are enabled, mounts and
-//! scripts are steps of a plan.
+//! scripts are steps of a plan ([`crate::reconcile`]).
 
 mod network;
 mod resolve;
@@ -12,9 +12,11 @@ mod system;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use basalt_spec::{
     node::{NodeSpec, NodeUser, words::KeySource},
-    words::UnixMode,
+    words::{SshKey, UnixMode},
 };
 use serde::Serialize;
 
@@ -52,12 +54,15 @@ impl RenderedFile {
 /// Where sshd looks for a user's keys: the document's, and those that the user keeps at home.
 const SSHD: &str = "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u .ssh/authorized_keys\n";
 
+/// Keys that were fetched from where a document says they are.
+pub type FetchedKeys = BTreeMap<KeySource, Vec<SshKey>>;
+
 /// Everything of a document that is a file of another program's.
-pub fn render(spec: &NodeSpec) -> Vec<RenderedFile> {
+pub fn render(spec: &NodeSpec, fetched: &FetchedKeys) -> Vec<RenderedFile> {
     let mut files = network::interfaces(&spec.network.interfaces);
     files.extend(resolve::files(&spec.network));
     files.extend(system::files(spec));
-    let keys: Vec<_> = spec.users.iter().filter_map(authorized_keys).collect();
+    let keys: Vec<_> = spec.users.iter().filter_map(|user| authorized_keys(user, fetched)).collect();
     if !keys.is_empty() {
         files.push(RenderedFile::new("/etc/ssh/sshd_config.d/50-basalt-keys.conf", SSHD.to_owned()));
     }
@@ -66,21 +71,20 @@ pub fn render(spec: &NodeSpec) -> Vec<RenderedFile> {
     files
 }
 
-/// The keys that are written in the document; those that are fetched are added by whoever fetches them.
+/// The keys that are written in the document, and those that were fetched.
 ///
 /// They are below `/etc`, not in home directories: those are on the data partition, where a key that was taken out of the
 /// document would stay. sshd has to be told to look there too (sshd_config(5), `AuthorizedKeysFile`); a drop-in does.
-fn authorized_keys(user: &NodeUser) -> Option<RenderedFile> {
-    let keys: Vec<String> = user
-        .ssh_authorized_keys
-        .iter()
-        .filter_map(|source| match source {
-            KeySource::Key(key) => Some(format!("{key}\n")),
-            KeySource::GitHub(_) | KeySource::GitLab(_) | KeySource::Url(_) => None,
-        })
-        .collect();
+fn authorized_keys(user: &NodeUser, fetched: &FetchedKeys) -> Option<RenderedFile> {
+    let keys = user.ssh_authorized_keys.iter().flat_map(|source| match source {
+        KeySource::Key(key) => std::slice::from_ref(key),
+        KeySource::GitHub(_) | KeySource::GitLab(_) | KeySource::Url(_) => {
+            fetched.get(source).map_or(&[][..], Vec::as_slice)
+        }
+    });
+    let lines: String = keys.map(|key| format!("{key}\n")).collect();
     let path = format!("/etc/ssh/authorized_keys.d/{}", user.name);
-    (!keys.is_empty()).then(|| RenderedFile::new(path, keys.concat()))
+    (!lines.is_empty()).then(|| RenderedFile::new(path, lines))
 }
 
 /// A text of systemd's form: sections with their lines, those without lines left out.

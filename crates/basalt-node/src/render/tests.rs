@@ -6,7 +6,10 @@ use super::*;
 const FULL: &str = include_str!("../../../basalt-spec/tests/node/full.yaml");
 
 fn rendered(text: &str) -> Vec<RenderedFile> {
-    render(&NodeConfig::parse("node.yaml", text).unwrap_or_else(|error| panic!("{error:#}")).spec)
+    render(
+        &NodeConfig::parse("node.yaml", text).unwrap_or_else(|error| panic!("{error:#}")).spec,
+        &FetchedKeys::new(),
+    )
 }
 
 fn shown(files: &[RenderedFile]) -> String {

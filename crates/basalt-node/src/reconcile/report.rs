@@ -1,0 +1,106 @@
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, Waiting};
+
+/// How the last reconciliation went: what `status` shows of the configuration, and the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// When it ended, in seconds since 1970.
+    pub at: u64,
+    /// The documents that were read, by rising precedence.
+    pub documents: Vec<String>,
+    /// What was done.
+    pub done: Vec<String>,
+    /// What is true of the configuration now.
+    pub conditions: Vec<Condition>,
+}
+
+/// One thing that is true or not, in the form of Kubernetes' conditions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What: `Valid`, `Applied`, `RebootNeeded`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it is so.
+    pub status: bool,
+    /// Why, in one word.
+    pub reason: String,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// How executing a plan ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The documents are no configuration: nothing was done.
+    Invalid(String),
+    /// Every step that is not in `failures` was done.
+    Executed {
+        /// The steps that failed, and why.
+        failures: Vec<String>,
+    },
+}
+
+impl Report {
+    /// Where it is: in memory, for it is of this boot.
+    pub const PATH: &'static str = "/run/basalt/reconcile.json";
+
+    /// The conditions after a plan was executed.
+    pub fn conditions(plan: &Plan, outcome: &Outcome) -> Vec<Condition> {
+        let failures = match outcome {
+            Outcome::Invalid(why) => {
+                return vec![Condition::new("Valid", false, "Invalid", why)];
+            }
+            Outcome::Executed { failures } => failures,
+        };
+        let refusals: Vec<String> = plan.refusals.iter().map(ToString::to_string).collect();
+        let applied = match (failures.is_empty(), refusals.is_empty()) {
+            (true, true) => {
+                Condition::new("Applied", true, "AsWritten", "the machine is as its documents say")
+            }
+            (false, _) => Condition::new("Applied", false, "StepFailed", &failures.join("; ")),
+            (true, false) => Condition::new("Applied", false, "Refused", &refusals.join("; ")),
+        };
+        let reboot: Vec<String> =
+            plan.waiting.iter().filter(|one| one.needs_reboot()).map(Waiting::to_string).collect();
+        let reboot = if reboot.is_empty() {
+            Condition::new("RebootNeeded", false, "NothingWaits", "")
+        } else {
+            Condition::new("RebootNeeded", true, "WaitsForReboot", &reboot.join("; "))
+        };
+        vec![Condition::new("Valid", true, "Valid", ""), applied, reboot]
+    }
+
+    /// Whether everything is as the documents say.
+    pub fn is_good(&self) -> bool {
+        let good =
+            |condition: &Condition| condition.status || !matches!(&*condition.kind, "Valid" | "Applied");
+        self.conditions.iter().all(good)
+    }
+
+    /// For people: one line a condition that says something.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for Condition { kind, status, reason, message } in &self.conditions {
+            let sign = if *status { "" } else { "not " };
+            if message.is_empty() {
+                continue;
+            }
+            // Writing to a text can't fail.
+            match writeln!(text, "{sign}{kind} ({reason}): {message}") {
+                Ok(()) | Err(std::fmt::Error) => {}
+            }
+        }
+        text
+    }
+}
+
+impl Condition {
+    fn new(kind: &str, status: bool, reason: &str, message: &str) -> Self {
+        Self { kind: kind.to_owned(), status, reason: reason.to_owned(), message: message.to_owned() }
+    }
+}
