@@ -50,9 +50,9 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let uevents = UeventSocket::open().map_err(InitError::Uevents)?;
     let index = drivers::read_index()?;
     let mut drivers = Drivers::new(&index, &wanted);
-    drivers.load_first()?;
     let loader = observe_loader(&wanted, &mut drivers)?;
     drivers.coldplug(Path::new(SYS))?;
+    drivers.load_first()?;
     phase(&format!("loaded {} kernel modules, looking for root {}", drivers.loaded, wanted.root_hash.hex()));
 
     let found = find_root(&mut Search { wanted: &wanted, uevents, drivers, loader, story })?;

@@ -1,4 +1,8 @@
 //! Loads the kernel modules that the machine's devices ask for.
+//!
+//! Some drivers take their time: an AHCI controller waits a third of a second for disks that are not there, and the kernel
+//! has loading any module wait for that. With the parameter `async_probe` (`do_init_module` in `kernel/module/main.c`)
+//! loading does not wait. So everything loads with it but the last module that the root needs, which waits for all.
 
 use std::{
     collections::BTreeSet,
@@ -27,6 +31,8 @@ pub(crate) struct Drivers<'a> {
     /// Modules for devices that are there, which are only loaded when the root is not found without them.
     deferred: Vec<String>,
     late: bool,
+    /// The module that waits for all before it, until it is loaded.
+    last: Option<&'a str>,
     /// How many the kernel took.
     pub(crate) loaded: usize,
     /// What it did not take, for a person.
@@ -68,12 +74,14 @@ impl<'a> Drivers<'a> {
             tried: BTreeSet::new(),
             deferred: Vec::new(),
             late: false,
+            last: index.first.last().map(String::as_str),
             loaded: 0,
             failures: Vec::new(),
         }
     }
 
-    /// Loads what the root needs whatever the machine is.
+    /// Loads what the root needs whatever the machine is; when this is done, all drivers loaded before it have seen their
+    /// devices.
     pub(crate) fn load_first(&mut self) -> Result<(), DriverError> {
         let index = self.index;
         for name in &index.first {
@@ -150,6 +158,9 @@ impl<'a> Drivers<'a> {
         if !self.tried.insert(name.to_owned()) {
             return Ok(());
         }
+        if self.last == Some(name) {
+            self.last = None;
+        }
         match load_module(&self.directory.join(&module.path), &self.parameters(name)) {
             Ok(Loaded::Now) => self.loaded += 1,
             Ok(Loaded::Before | Loaded::NothingToDrive) => {}
@@ -163,7 +174,8 @@ impl<'a> Drivers<'a> {
 
     fn parameters(&self, name: &str) -> CString {
         let own = self.wanted.module_parameters.iter().filter(|(module, _)| module == name);
-        let words: Vec<&str> = own.map(|(_, word)| word.as_str()).collect();
+        let overlapping = self.last.map(|_| "async_probe");
+        let words: Vec<&str> = overlapping.into_iter().chain(own.map(|(_, word)| word.as_str())).collect();
         // A command line has no NUL in it; were there one, the module would start without parameters.
         CString::new(words.join(" ")).unwrap_or_default()
     }
