@@ -98,11 +98,12 @@ fn boots(boots: &Boots) -> Vec<Bar> {
     bars
 }
 
-/// The middle of an odd number of times.
+/// The median.
 pub(super) fn middle(seconds: &[f64]) -> Option<f64> {
     let mut sorted = seconds.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied()
+    let (below, above) = (sorted.get(sorted.len().checked_sub(1)? / 2)?, sorted.get(sorted.len() / 2)?);
+    Some(f64::midpoint(*below, *above))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a percentage of file sizes for people")]

@@ -94,11 +94,12 @@ fn proportional_set_size(pid: u32) -> u64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or_default() << 10
 }
 
-/// The middle of an odd number of samples, by time.
+/// The median of the times, and the memory of the runs that it comes from.
 pub(super) fn median(samples: &[Sample]) -> Option<Sample> {
     let mut sorted = samples.to_vec();
     sorted.sort_by_key(|sample| sample.wall);
-    sorted.get(sorted.len() / 2).copied()
+    let (below, above) = (sorted.get(sorted.len().checked_sub(1)? / 2)?, sorted.get(sorted.len() / 2)?);
+    Some(Sample { wall: (below.wall + above.wall) / 2, memory: below.memory.max(above.memory) })
 }
 
 #[cfg(test)]
@@ -111,6 +112,8 @@ mod tests {
     fn the_median_is_the_middle_run() {
         let sample = |seconds| Sample { wall: Duration::from_secs(seconds), memory: seconds };
         assert_eq!(median(&[sample(9), sample(1), sample(5)]), Some(sample(5)));
+        let between = Sample { wall: Duration::from_secs(4), memory: 5 };
+        assert_eq!(median(&[sample(9), sample(1), sample(5), sample(3)]), Some(between));
         assert_eq!(median(&[]), None);
     }
 

@@ -44,7 +44,7 @@ pub(super) fn tables(measured: &Measured) -> String {
             "\n| EROFS of one tree, 64 KiB clusters | bytes | s | s again, 1 % of files changed | mkfs.erofs: bytes | s |\n\
              |---|--:|--:|--:|--:|--:|\n",
         );
-        for Packing { method, ours, theirs, again } in &measured.packing {
+        for Packing { method, ours, theirs, again, copy: _ } in &measured.packing {
             let [mine, peer, again] =
                 [&ours.seconds, &theirs.seconds, again].map(|all| bars::middle(all).unwrap_or_default());
             text.push_str(&format!(
