@@ -7,6 +7,7 @@ mod builds;
 mod chance;
 mod fuzz;
 mod properties;
+mod trees;
 
 use basalt_exec::command::{Command, Program};
 use std::{fs::OpenOptions, io::Write as _, path::PathBuf};
@@ -66,6 +67,8 @@ pub(crate) enum Arguments {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Pack a Debian tree of over 300 packages and the Rust toolchain with every method; the kernel and fsck.erofs read them
+    Trees,
     /// Run the property tests of the pure crates with new random cases
     Properties {
         /// How often
@@ -93,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         Arguments::Fuzz { executions, seed } => {
             (format!("fuzz --executions {executions} --seed {seed}"), fuzz::run(*executions, *seed)?)
         }
+        Arguments::Trees => ("trees".to_owned(), trees::run()?),
         Arguments::Properties { count, cases } => {
             (format!("properties --count {count} --cases {cases}"), properties::run(*count, *cases)?)
         }
