@@ -7,6 +7,7 @@
 //! | `config` | documents of the image, the boot disk, `/run` and the command line | nothing |
 //! | `provision` | the boot disk, the ESP | grows the disk, makes `/var`'s file system, keeps the machine's id |
 //! | `identity` | `/var/lib/basalt/ssh` | makes the SSH host keys that are missing |
+//! | `install` | disks, the live system, a release | puts the release onto a disk |
 //! | `upgrade` | slots, boot entries, a release | puts the release into the other slot, and lets the next boot try it |
 //! | `rollback` | slots, boot entries | lets the next boot take the other slot |
 //! | `history` | `/var/lib/basalt/history.jsonl` | nothing |
@@ -53,6 +54,8 @@ enum Command {
         #[arg(long)]
         plan: bool,
     },
+    /// Put the release of a live system, or another one, onto a disk of this machine; everything on the disk is lost
+    Install(commands::InstallArguments),
     /// Put another release into the other slot, and let the next boot try it; falls back by itself when it fails
     Upgrade(commands::UpgradeArguments),
     /// Go back to the release in the other slot, at the next boot
@@ -92,6 +95,7 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Status { json } => commands::status(*json),
         Command::Provision { plan: true } => commands::plan_provision(),
         Command::Provision { plan: false } => commands::provision(),
+        Command::Install(arguments) => commands::install(arguments),
         Command::Upgrade(arguments) => commands::upgrade(arguments),
         Command::Rollback(arguments) => commands::rollback(arguments),
         Command::History { json } => commands::history(*json),

@@ -12,13 +12,13 @@ use std::{
     fs::{self, File, OpenOptions},
     io,
     num::NonZeroU64,
-    os::unix::fs::{FileExt as _, FileTypeExt as _},
+    os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     ptr,
 };
 
 use rustix::{
-    fs::{Advice, FlockOperation, SeekFrom, fadvise, flock, ioctl_blksszget, seek},
+    fs::{Advice, FlockOperation, OFlags, SeekFrom, fadvise, flock, ioctl_blksszget, seek},
     ioctl::{Opcode, Setter, ioctl},
 };
 
@@ -97,6 +97,20 @@ impl Disk {
     /// When it can't be opened, locked, or says no size.
     pub fn open_locked(path: &Path) -> Result<Self, BlockError> {
         let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed("open", path))?;
+        flock(&file, FlockOperation::LockExclusive).map_err(io::Error::from).map_err(failed("lock", path))?;
+        Self::of(file, path)
+    }
+
+    /// As [`Disk::open_locked`], and only if nobody has mounted the disk or a partition of it or made another device of them
+    /// (`O_EXCL` of open(2)); nobody can until the value is dropped.
+    ///
+    /// # Errors
+    /// When somebody uses it, or as [`Disk::open_locked`].
+    pub fn open_exclusive(path: &Path) -> Result<Self, BlockError> {
+        let flags = i32::try_from(OFlags::EXCL.bits()).map_err(io::Error::other);
+        let flags = flags.map_err(failed("open", path))?;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path);
+        let file = file.map_err(failed("have for ourselves", path))?;
         flock(&file, FlockOperation::LockExclusive).map_err(io::Error::from).map_err(failed("lock", path))?;
         Self::of(file, path)
     }

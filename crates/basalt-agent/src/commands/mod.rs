@@ -1,9 +1,11 @@
 //! One function a command, in which its verbs can be read off.
 
 mod config;
+mod install;
 mod upgrade;
 
 pub(crate) use config::{ConfigArguments, config};
+pub(crate) use install::{InstallArguments, install};
 pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 
 use std::{path::Path, process::ExitCode};

@@ -171,7 +171,7 @@ pub(crate) fn record_boot() -> AgentResult<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn network(insecure: bool) -> AgentResult<(Client, Access)> {
+pub(super) fn network(insecure: bool) -> AgentResult<(Client, Access)> {
     let variable = |name: &str| env::var(name).ok();
     let proxies = Proxies::from_variables(&variable);
     let client =
@@ -264,7 +264,7 @@ fn failed(error: UpgradeError) -> AgentError {
 }
 
 /// A release that can't be had is the network's fault, one that is wrong is refused.
-fn unusable(error: ReleaseError) -> AgentError {
+pub(super) fn unusable(error: ReleaseError) -> AgentError {
     let hint = error.hint();
     let kind = if matches!(error, ReleaseError::Oci(_)) { Kind::Host } else { Kind::Refused };
     AgentError::new(kind, error).hint(hint)

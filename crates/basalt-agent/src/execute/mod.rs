@@ -5,6 +5,7 @@
 
 mod filesystem;
 mod history;
+pub(crate) mod install;
 mod ssh;
 mod this_machine;
 pub(crate) mod upgrade;

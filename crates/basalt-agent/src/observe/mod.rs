@@ -2,6 +2,7 @@
 
 mod efi;
 mod history;
+pub(crate) mod install;
 mod medium;
 mod provision;
 pub(crate) mod release;

@@ -151,7 +151,7 @@ fn subsets(count: usize) -> Vec<Vec<bool>> {
 
 /// Every state that a cut of `log` leaves of `before`: how many operations were begun, whether all of what was pending was
 /// kept or all lost, and the machine.
-fn cuts(before: &World, log: &[Op], look: &mut dyn FnMut(usize, bool, &World)) {
+pub(crate) fn cuts(before: &World, log: &[Op], look: &mut dyn FnMut(usize, bool, &World)) {
     let (mut durable, mut disk, mut esp) = (before.clone(), Vec::new(), Vec::new());
     for (begun, op) in (1..).zip(log) {
         match op {

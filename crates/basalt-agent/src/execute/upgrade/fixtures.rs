@@ -201,7 +201,16 @@ impl World {
             offset.is_multiple_of(SECTOR as u64) && bytes.len().is_multiple_of(SECTOR),
             "whole sectors only"
         );
-        for (sector, chunk) in (offset / SECTOR as u64..).zip(bytes.chunks_exact(SECTOR)) {
+        // Zeros are what is not there, so that an erased disk costs nothing to clone.
+        let first = offset / SECTOR as u64;
+        let behind = first + (bytes.len() / SECTOR) as u64;
+        let old: Vec<u64> = self.sectors.range(first..behind).map(|(sector, _)| *sector).collect();
+        for sector in old {
+            self.sectors.remove(&sector);
+        }
+        for (sector, chunk) in
+            (first..).zip(bytes.chunks_exact(SECTOR)).filter(|(_, chunk)| *chunk != [0; SECTOR])
+        {
             self.sectors.insert(sector, chunk.try_into().unwrap());
         }
     }

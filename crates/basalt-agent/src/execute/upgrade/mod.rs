@@ -6,7 +6,7 @@
 mod survey;
 
 #[cfg(test)]
-mod crash_tests;
+pub(crate) mod crash_tests;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
@@ -171,7 +171,9 @@ impl Upgrade<'_> {
             }
             UpgradeStep::ReopenSlot { .. } | UpgradeStep::FinishSlot { .. } => self.write_table(step),
             UpgradeStep::WriteRoot { slot, size: _ } => self.write_root(*slot),
-            UpgradeStep::WriteHashTree { slot, root_hash } => self.write_hash_tree(*slot, root_hash),
+            UpgradeStep::WriteHashTree { slot, root_hash } => {
+                write_hash_tree(self.disk, self.info, *slot, root_hash)
+            }
             UpgradeStep::WriteUki { file, size: _, digest } => self.write_uki(file, digest),
         }
     }
@@ -243,51 +245,66 @@ impl Upgrade<'_> {
         Ok(())
     }
 
-    /// What the device gives back decides, not what was written.
-    fn write_hash_tree(&self, slot: Slot, root_hash: &Digest) -> Result<(), UpgradeError> {
-        let root = window(self.disk, Role::Root(slot.into()))?;
-        let place = window(self.disk, Role::Verity(slot.into()))?;
-        let size = self.info.root.size.get();
-        self.disk.forget(root.start, size).map_err(disk("read"))?;
-        let HashTree { bytes, root: found } = self.hash_tree(&root, size)?;
-        if found != *root_hash {
-            return Err(UpgradeError::RootHash { found, expected: *root_hash });
-        }
-        self.disk.write(place.start, &bytes).map_err(disk("written"))?;
-        self.disk.flush().map_err(disk("flushed"))?;
-        self.disk.forget(place.start, bytes.len() as u64).map_err(disk("read"))?;
-        let mut back = vec![0; bytes.len()];
-        place.read_at(0, &mut back).map_err(disk("read"))?;
-        if back == bytes { Ok(()) } else { Err(UpgradeError::HashTree) }
-    }
-
-    fn hash_tree(&self, root: &Window<'_>, size: u64) -> Result<HashTree, UpgradeError> {
-        const BATCH: usize = 1024;
-        let data_blocks = size / BLOCK_SIZE as u64;
-        let salt = Salt::new(from_hex(&self.info.verity.salt))?;
-        let leaves = LeafHashes::new(Params { salt, uuid: self.info.verity.uuid, data_blocks })?;
-        let mut buffer = vec![0; BATCH * BLOCK_SIZE];
-        for first in (0..data_blocks).step_by(BATCH) {
-            let blocks = usize::try_from(data_blocks - first).unwrap_or(usize::MAX).min(BATCH);
-            let part = &mut buffer[..blocks * BLOCK_SIZE];
-            root.read_at(first * BLOCK_SIZE as u64, part).map_err(disk("read"))?;
-            leaves.feed(first, part)?;
-        }
-        Ok(leaves.finish()?)
-    }
-
     fn write_uki(&self, file: &str, expected: &Digest) -> Result<(), UpgradeError> {
         let bytes = self.uki.as_ref().ok_or(UpgradeError::NoUki)?;
-        let found = Digest::of(bytes);
-        if found != *expected {
-            return Err(UpgradeError::UkiDigest { found, expected: *expected });
+        if *expected != self.info.uki.digest {
+            return Err(UpgradeError::UkiDigest { found: self.info.uki.digest, expected: *expected });
         }
-        let root = root_of_uki(bytes)?;
-        if root != self.info.root.digest.hex() {
-            return Err(UpgradeError::UkiRoot { found: root, expected: self.info.root.digest });
-        }
+        check_uki(bytes, self.info)?;
         Ok(self.entries.write(file, bytes)?)
     }
+}
+
+/// Reads the root of a slot back from the device, and writes its hash tree: what the device gives back decides, not what was
+/// written.
+pub(crate) fn write_hash_tree(
+    disk: &dyn Medium,
+    info: &UpdateInfo,
+    slot: Slot,
+    root_hash: &Digest,
+) -> Result<(), UpgradeError> {
+    let root = window(disk, Role::Root(slot.into()))?;
+    let place = window(disk, Role::Verity(slot.into()))?;
+    let size = info.root.size.get();
+    disk.forget(root.start, size).map_err(self::disk("read"))?;
+    let HashTree { bytes, root: found } = hash_tree(&root, info)?;
+    if found != *root_hash {
+        return Err(UpgradeError::RootHash { found, expected: *root_hash });
+    }
+    disk.write(place.start, &bytes).map_err(self::disk("written"))?;
+    disk.flush().map_err(self::disk("flushed"))?;
+    disk.forget(place.start, bytes.len() as u64).map_err(self::disk("read"))?;
+    let mut back = vec![0; bytes.len()];
+    place.read_at(0, &mut back).map_err(self::disk("read"))?;
+    if back == bytes { Ok(()) } else { Err(UpgradeError::HashTree) }
+}
+
+fn hash_tree(root: &Window<'_>, info: &UpdateInfo) -> Result<HashTree, UpgradeError> {
+    const BATCH: usize = 1024;
+    let data_blocks = info.root.size.get() / BLOCK_SIZE as u64;
+    let salt = Salt::new(from_hex(&info.verity.salt))?;
+    let leaves = LeafHashes::new(Params { salt, uuid: info.verity.uuid, data_blocks })?;
+    let mut buffer = vec![0; BATCH * BLOCK_SIZE];
+    for first in (0..data_blocks).step_by(BATCH) {
+        let blocks = usize::try_from(data_blocks - first).unwrap_or(usize::MAX).min(BATCH);
+        let part = &mut buffer[..blocks * BLOCK_SIZE];
+        root.read_at(first * BLOCK_SIZE as u64, part).map_err(disk("read"))?;
+        leaves.feed(first, part)?;
+    }
+    Ok(leaves.finish()?)
+}
+
+/// Whether these bytes are the release's UKI, and start its root.
+pub(crate) fn check_uki(bytes: &[u8], info: &UpdateInfo) -> Result<(), UpgradeError> {
+    let (found, expected) = (Digest::of(bytes), info.uki.digest);
+    if found != expected {
+        return Err(UpgradeError::UkiDigest { found, expected });
+    }
+    let root = root_of_uki(bytes)?;
+    if root != info.root.digest.hex() {
+        return Err(UpgradeError::UkiRoot { found: root, expected: info.root.digest });
+    }
+    Ok(())
 }
 
 /// The root hash that a UKI's command line names; empty when it names none.
@@ -325,9 +342,9 @@ pub(super) fn disk(action: &'static str) -> impl FnOnce(io::Error) -> UpgradeErr
 }
 
 /// Where the root goes.
-struct Target<'a> {
-    disk: &'a dyn Medium,
-    start: u64,
+pub(super) struct Target<'a> {
+    pub(super) disk: &'a dyn Medium,
+    pub(super) start: u64,
 }
 
 impl WriteAt for Target<'_> {
@@ -337,14 +354,14 @@ impl WriteAt for Target<'_> {
 }
 
 /// Where the UKI goes: some 16 MB, and the ESP gets it whole.
-struct Memory(std::sync::Mutex<Vec<u8>>);
+pub(super) struct Memory(std::sync::Mutex<Vec<u8>>);
 
 impl Memory {
-    fn new(size: u64) -> Self {
+    pub(super) fn new(size: u64) -> Self {
         Self(std::sync::Mutex::new(vec![0; usize::try_from(size).unwrap_or(0)]))
     }
 
-    fn into_bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
