@@ -1,8 +1,10 @@
 //! PE32+ executables (PE Format specification of Microsoft, revision of 2023; UEFI specification 2.10, section 2.1.1),
 //! as far as a unified kernel image needs them: headers and sections, read only.
 //!
-//! A value of [`Pe`] has been checked: every section's bytes are inside of the file. Relocations, imports, symbols and
-//! certificates are not looked at.
+//! A value of [`Pe`] has been checked: every section's bytes are inside of the file. Relocations, imports and symbols are
+//! not looked at.
+
+mod certificates;
 
 use std::{fmt, ops::Range};
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The Debian packages, and what each is for.
-const PACKAGES: [(&str, &str); 28] = [
+const PACKAGES: [(&str, &str); 31] = [
     ("ca-certificates", "mirrors over HTTPS"),
     ("cpio", "reads our initramfs"),
     ("cryptsetup-bin", "veritysetup judges our verity trees"),
@@ -18,6 +18,7 @@ const PACKAGES: [(&str, &str); 28] = [
     ("dosfstools", "fsck.fat judges our ESP"),
     ("dpkg-dev", "makes packages for tests"),
     ("e2fsprogs", "makes data volumes in tests"),
+    ("efitools", "writes the variables that ours are compared with"),
     ("erofs-utils", "fsck.erofs judges our root"),
     ("fdisk", "sfdisk judges our partition tables"),
     ("gcc", "links static programs"),
@@ -27,12 +28,14 @@ const PACKAGES: [(&str, &str); 28] = [
     ("libc6-dev", "links static programs"),
     ("mmdebstrap", "the tree that ours is compared with"),
     ("mtools", "reads our ESP"),
+    ("openssl", "judges our keys and certificates"),
+    ("osslsigncode", "judges our signatures"),
     ("ovmf", "UEFI firmware"),
     ("python3-venv", "validators of bills of materials"),
     ("qemu-system-x86", "boots what we build"),
     ("qemu-utils", "disk overlays"),
     ("rsync", "sends updates in the bench"),
-    ("sbsigntool", "reads our UKI"),
+    ("sbsigntool", "reads our UKI, judges our signatures"),
     ("skopeo", "judges our OCI images"),
     ("squashfs-tools", "mksquashfs packs trees in the bench"),
     ("swtpm", "a TPM for machines"),

@@ -3,11 +3,12 @@
 use super::facts::Facts;
 
 /// What each crate may be built from: crates of ours, in the order of the walls. A crate that is not here is a mistake.
-const WALLS: [(&str, &[&str]); 14] = [
+const WALLS: [(&str, &[&str]); 15] = [
     ("basalt-types", &[]),
     ("basalt-formats", &["basalt-types"]),
     ("basalt-debian", &["basalt-types", "basalt-formats"]),
     ("basalt-spec", &["basalt-types"]),
+    ("basalt-trust", &["basalt-types", "basalt-formats"]),
     ("basalt-image", &["basalt-types", "basalt-formats", "basalt-debian", "basalt-spec"]),
     ("basalt-node", &["basalt-types", "basalt-formats", "basalt-spec", "basalt-image"]),
     ("basalt-exec", &["basalt-types"]),
@@ -35,6 +36,7 @@ const WALLS: [(&str, &[&str]); 14] = [
             "basalt-spec",
             "basalt-image",
             "basalt-node",
+            "basalt-trust",
             "basalt-exec",
             "basalt-fetch",
             "basalt-vm",
@@ -56,8 +58,15 @@ const WALLS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates without effects, and what would give them some.
-const PURE: [&str; 6] =
-    ["basalt-types", "basalt-formats", "basalt-debian", "basalt-spec", "basalt-image", "basalt-node"];
+const PURE: [&str; 7] = [
+    "basalt-types",
+    "basalt-formats",
+    "basalt-debian",
+    "basalt-spec",
+    "basalt-trust",
+    "basalt-image",
+    "basalt-node",
+];
 const EFFECTFUL: [&str; 8] =
     ["clap", "indicatif", "rustix", "signal-hook", "tempfile", "ureq", "libc", "nix"];
 /// What the clippy.toml of a pure crate forbids at least.

@@ -1,0 +1,142 @@
+//! Certificates of our own keys (RFC 5280): each is its own issuer, for the firmware trusts a key because it is enrolled.
+
+use std::{fmt, str::FromStr as _, time::Duration};
+
+use der::{DecodePem as _, Encode as _, EncodePem as _, asn1::GeneralizedTime, pem::LineEnding};
+use rsa::{pkcs1v15::SigningKey, sha2::Sha256};
+use sha2::Digest as _;
+use x509_cert::{
+    Certificate, SubjectPublicKeyInfo, TbsCertificate,
+    builder::{Builder as _, CertificateBuilder, profile::BuilderProfile},
+    ext::{
+        Extension, ToExtension as _,
+        pkix::{BasicConstraints, KeyUsage, KeyUsages, SubjectKeyIdentifier},
+    },
+    name::Name,
+    serial_number::SerialNumber,
+    spki::SubjectPublicKeyInfoRef,
+    time::Time,
+};
+
+use crate::PrivateKey;
+
+/// From when to when a certificate is valid, in seconds since 1970. UEFI firmware does not look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub from: u64,
+    /// The last second.
+    pub to: u64,
+}
+
+/// Why there is no certificate.
+#[derive(Debug)]
+pub enum IssueError {
+    /// A part can't be encoded.
+    Encode(der::Error),
+    /// The certificate can't be put together.
+    Build(x509_cert::builder::Error),
+}
+
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Encode(_) => f.write_str("the certificate can't be encoded"),
+            Self::Build(_) => f.write_str("the certificate can't be made"),
+        }
+    }
+}
+
+impl std::error::Error for IssueError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode(error) => Some(error),
+            Self::Build(error) => Some(error),
+        }
+    }
+}
+
+impl From<der::Error> for IssueError {
+    fn from(error: der::Error) -> Self {
+        Self::Encode(error)
+    }
+}
+
+impl From<x509_cert::builder::Error> for IssueError {
+    fn from(error: x509_cert::builder::Error) -> Self {
+        Self::Build(error)
+    }
+}
+
+/// A certificate by which `key` says who it is. The serial number comes from the key, so that the same arguments give the
+/// same certificate.
+///
+/// # Errors
+/// When `name` can't be written as a common name or the validity as dates.
+pub fn self_signed(key: &PrivateKey, name: &str, validity: Validity) -> Result<Certificate, IssueError> {
+    let signer = SigningKey::<Sha256>::new(key.rsa().clone());
+    let public = SubjectPublicKeyInfo::from_key(&key.rsa().to_public_key())
+        .map_err(x509_cert::builder::Error::from)?;
+    let hash = sha2::Sha256::digest(public.to_der()?);
+    let mut serial = hash[..16].to_vec();
+    // A positive number that does not begin with a zero byte.
+    serial[0] = serial[0] & 0x7f | 0x40;
+    let subject = Name::from_str(&format!("CN={name}"))?;
+    let validity = x509_cert::time::Validity::new(time(validity.from)?, time(validity.to)?);
+    let builder = CertificateBuilder::new(Own(subject), SerialNumber::new(&serial)?, validity, public)?;
+    Ok(builder.build(&signer)?)
+}
+
+fn time(seconds: u64) -> Result<Time, der::Error> {
+    Ok(Time::GeneralTime(GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))?))
+}
+
+/// The extensions of a key that signs and issues nothing.
+struct Own(Name);
+
+impl BuilderProfile for Own {
+    fn get_issuer(&self, subject: &Name) -> Name {
+        subject.clone()
+    }
+
+    fn get_subject(&self) -> Name {
+        self.0.clone()
+    }
+
+    fn build_extensions(
+        &self,
+        key: SubjectPublicKeyInfoRef<'_>,
+        _issuer: SubjectPublicKeyInfoRef<'_>,
+        certificate: &TbsCertificate,
+    ) -> x509_cert::builder::Result<Vec<Extension>> {
+        let subject = certificate.subject();
+        let identifier = SubjectKeyIdentifier::try_from(key)?;
+        Ok(vec![
+            identifier.to_extension(subject, &[])?,
+            BasicConstraints { ca: false, path_len_constraint: None }.to_extension(subject, &[])?,
+            KeyUsage(KeyUsages::DigitalSignature.into()).to_extension(subject, &[])?,
+        ])
+    }
+}
+
+/// Reads a certificate in PEM (RFC 7468).
+///
+/// # Errors
+/// When it is none.
+pub fn certificate_from_pem(pem: &str) -> Result<Certificate, der::Error> {
+    Certificate::from_pem(pem)
+}
+
+/// Writes a certificate in PEM.
+///
+/// # Errors
+/// When it can't be encoded.
+pub fn certificate_to_pem(certificate: &Certificate) -> Result<String, der::Error> {
+    certificate.to_pem(LineEnding::LF)
+}
+
+/// Whose certificate it is, for people.
+pub fn common_name(certificate: &Certificate) -> String {
+    let subject = certificate.tbs_certificate().subject().to_string();
+    subject.strip_prefix("CN=").map_or(subject.clone(), str::to_owned)
+}

@@ -1,0 +1,25 @@
+//! Who may sign, and what they signed. Values in, values out: keys and files are read by programs.
+//!
+//! ```text
+//! Sign            a key with its certificate: a file's now, a token's or a service's by the same trait
+//! authenticode    EFI programs: UKI, boot loader      (what the firmware checks)
+//! variable        PK, KEK, db, dbx as the firmware takes them
+//! ```
+//!
+//! Invariant: the same input gives the same bytes. PKCS #1 v1.5 signatures have no randomness, and no time is signed but
+//! the one that is given.
+//!
+//! Not here: where keys are kept, the TPM.
+
+pub mod authenticode;
+mod certificate;
+mod key;
+mod message;
+pub mod variable;
+
+pub use certificate::{
+    IssueError, Validity, certificate_from_pem, certificate_to_pem, common_name, self_signed,
+};
+pub use key::{KeyError, LocalKey, PrivateKey, Sign, SignError};
+pub use message::MessageError;
+pub use x509_cert::Certificate;
