@@ -12,8 +12,11 @@
 //! | `rollback` | slots, boot entries | lets the next boot take the other slot |
 //! | `history` | `/var/lib/basalt/history.jsonl` | nothing |
 //! | `record-boot` | boot entries | adds to the history |
+//! | `health` | systemd, and what the checks of the configuration ask | nothing |
+//! | `assess` | the same, until this boot is found good or is given up | adds to the history |
+//! | `bless` | boot entries | lets the boot loader keep what runs |
 //!
-//! Exit codes: 0 done or healthy · 1 `status` has warnings · 2 wrong command line · 3 this machine lacks something or
+//! Exit codes: 0 done or healthy · 1 `status` has warnings, or `health` found something · 2 wrong command line · 3 this machine lacks something or
 //! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote, or a configuration,
 //! can't be understood.
 //!
@@ -69,6 +72,18 @@ enum Command {
     /// Add this boot to the history: for the unit that does it
     #[command(hide = true)]
     RecordBoot,
+    /// Ask everything that must be true before a new release is kept; exit code 1 if something is not
+    Health {
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
+    /// Wait until this boot is found good, or give it up: for the unit that does it
+    #[command(hide = true)]
+    Assess,
+    /// Let the boot loader keep what runs: for the unit that does it
+    #[command(hide = true)]
+    Bless,
     /// Say what this machine should be, and which document says so
     Config(commands::ConfigArguments),
     /// Make the SSH host keys that are missing
@@ -100,6 +115,9 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Rollback(arguments) => commands::rollback(arguments),
         Command::History { json } => commands::history(*json),
         Command::RecordBoot => commands::record_boot(),
+        Command::Health { json } => commands::health(*json),
+        Command::Assess => commands::assess(),
+        Command::Bless => commands::bless(),
         Command::Config(arguments) => commands::config(arguments),
         Command::Identity { plan: true } => commands::plan_identity(),
         Command::Identity { plan: false } => commands::identity(),

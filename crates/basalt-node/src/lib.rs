@@ -1,7 +1,7 @@
 //! What a node decides: observed facts and the image's wishes to a plan, and facts to a status.
 //!
 //! `Observed → plan_provision → NodePlan` (or every refusal) · `BootFacts → plan_live → NodePlan` · `SshFacts → plan_identity → NodePlan` ·
-//! `Facts → Status → text or JSON` · `NodeSpec → render → files below /etc` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan` ·
+//! `Facts → Status → text or JSON` · `health`: `Trial + answers → Verdict` · `NodeSpec → render → files below /etc` · `upgrade`: `NodeFacts + UpdateInfo → UpgradePlan` ·
 //! `install`: `InstallFacts + InstallWish → InstallPlan` · `reconcile`: `Machine + NodeSpec + Record → Plan`
 //!
 //! Invariants: slot A and the partitions that were booted from never change; a data partition with its final label is
@@ -11,6 +11,7 @@
 //! Not here: anything that opens a file, starts a program or asks the clock (`basalt-agent`).
 
 mod boot;
+pub mod health;
 mod identity;
 pub mod install;
 mod live;

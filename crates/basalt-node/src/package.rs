@@ -20,11 +20,19 @@ pub const AGENT: &str = "usr/bin/basalt-agent";
 const AFTER_TMPFILES: &str = include_str!("../units/after-tmpfiles.conf");
 const WITH_DISK: &str = include_str!("../units/with-disk.conf");
 
-const TEXTS: [(&str, &str); 10] = [
+const TEXTS: &[(&str, &str)] = &[
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
+    ("usr/lib/systemd/system.conf.d/10-basalt.conf", include_str!("../units/system.conf")),
+    ("usr/lib/systemd/system/basalt-assess.service", include_str!("../units/basalt-assess.service")),
+    ("usr/lib/systemd/system/basalt-bless.service", include_str!("../units/basalt-bless.service")),
+    ("usr/lib/systemd/system/basalt-give-up.service", include_str!("../units/basalt-give-up.service")),
     ("usr/lib/systemd/system/basalt-history.service", include_str!("../units/basalt-history.service")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
+    (
+        "usr/lib/systemd/system/systemd-bless-boot.service.d/10-basalt.conf",
+        include_str!("../units/bless-boot.conf"),
+    ),
     ("usr/lib/systemd/system/systemd-boot-random-seed.service.d/10-basalt.conf", WITH_DISK),
     ("usr/lib/systemd/system/systemd-growfs@var.service.d/10-basalt.conf", WITH_DISK),
     ("usr/lib/systemd/system/systemd-networkd.service.d/10-basalt.conf", AFTER_TMPFILES),
@@ -35,13 +43,12 @@ const TEXTS: [(&str, &str); 10] = [
 
 /// The files of the package but the agent, by path.
 pub fn files() -> Vec<PackageFile> {
-    TEXTS
-        .map(|(path, text)| PackageFile {
-            path: path.to_owned(),
-            mode: 0o644,
-            bytes: text.as_bytes().to_vec(),
-        })
-        .to_vec()
+    let file = |(path, text): &(&str, &str)| PackageFile {
+        path: (*path).to_owned(),
+        mode: 0o644,
+        bytes: text.as_bytes().to_vec(),
+    };
+    TEXTS.iter().map(file).collect()
 }
 
 #[cfg(test)]
@@ -57,7 +64,9 @@ mod tests {
 
     #[test]
     fn units_start_the_agent_and_leave_the_default_order_on_purpose() {
-        for (path, text) in TEXTS.iter().filter(|(path, _)| path.ends_with(".service")) {
+        // What restarts the machine when the agent is broken does not need it, and nothing wants it by itself.
+        let services = TEXTS.iter().filter(|(path, _)| path.ends_with(".service"));
+        for (path, text) in services.filter(|(path, _)| !path.ends_with("basalt-give-up.service")) {
             let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
             assert!(command.starts_with(&format!("/{AGENT} ")), "{path}: {command}");
             for line in ["DefaultDependencies=no", "Conflicts=shutdown.target", "[Install]"] {

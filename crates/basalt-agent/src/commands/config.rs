@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use basalt_spec::node::{KeyPath, Layers, Merged, Provenance};
+use basalt_spec::node::{KeyPath, Layers, Merged, NodeSpec, Provenance};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -85,6 +85,11 @@ pub(crate) fn config(arguments: &ConfigArguments) -> AgentResult<ExitCode> {
     };
     print(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What all documents of this machine say together.
+pub(crate) fn node_spec() -> AgentResult<NodeSpec> {
+    Ok(merged(&sources::observe(None)?, None)?.config.spec)
 }
 
 fn show(merged: &Merged, json: bool, provenance: Provenance) -> AgentResult<String> {

@@ -1,10 +1,12 @@
 //! One function a command, in which its verbs can be read off.
 
 mod config;
+mod health;
 mod install;
 mod upgrade;
 
 pub(crate) use config::{ConfigArguments, config};
+pub(crate) use health::{assess, bless, health};
 pub(crate) use install::{InstallArguments, install};
 pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 

@@ -258,7 +258,7 @@ fn finish(plan: &UpgradePlan, steps: &[UpgradeStep], reboot: bool) -> AgentResul
     Ok(ExitCode::SUCCESS)
 }
 
-fn failed(error: UpgradeError) -> AgentError {
+pub(super) fn failed(error: UpgradeError) -> AgentError {
     let hint = error.hint();
     AgentError::new(Kind::Host, error).hint(hint)
 }

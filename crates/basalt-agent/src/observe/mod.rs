@@ -1,6 +1,7 @@
 //! Reading facts. Nothing here decides, and nothing writes.
 
 mod efi;
+pub(crate) mod health;
 mod history;
 pub(crate) mod install;
 mod medium;

@@ -12,11 +12,13 @@ use crate::{
 const HOST_KEYS: &str = "/var/lib/basalt/ssh";
 
 /// Units of the package `basalt-node`, and what starts them when their own `[Install]` section says nothing.
-const UNITS: [(&str, &str); 4] = [
+const UNITS: &[(&str, &str)] = &[
     ("basalt-provision.service", "local-fs.target"),
     ("var.mount", "local-fs.target"),
     ("basalt-identity.service", "multi-user.target"),
     ("basalt-history.service", "multi-user.target"),
+    ("basalt-assess.service", "boot-complete.target"),
+    ("basalt-bless.service", "multi-user.target"),
 ];
 
 pub(super) fn machine_id(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {
@@ -89,7 +91,7 @@ pub(super) fn resolver(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Re
 pub(super) fn units(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {
     // In /usr: /etc belongs to whoever runs the machine.
     let links = "/usr/lib/systemd/system";
-    for (unit, starter) in UNITS.into_iter().filter(|(unit, _)| has(editor, unit)).collect::<Vec<_>>() {
+    for (unit, starter) in UNITS.iter().copied().filter(|(unit, _)| has(editor, unit)).collect::<Vec<_>>() {
         match enable_into(editor, unit, links) {
             Ok(()) => {}
             Err(UnitError::Static(_)) => {

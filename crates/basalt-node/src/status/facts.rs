@@ -3,7 +3,7 @@ use basalt_image::layout::ImageInfo;
 use basalt_types::{ByteSize, Digest};
 use serde::Serialize;
 
-use crate::{BootFacts, MachineId};
+use crate::{BootFacts, MachineId, upgrade::Record};
 
 /// Everything that was observed. Times are in microseconds.
 #[derive(Clone, Debug)]
@@ -16,6 +16,8 @@ pub struct Facts {
     pub verification: Fact<Verification>,
     /// The names of the files in `EFI/Linux` on the ESP, or the one that was booted.
     pub entries: Fact<Vec<EntryName>>,
+    /// What was recorded of the machine's releases; empty where nothing is, or can't be read.
+    pub history: Vec<Record>,
     /// What is mounted on `/var`.
     pub data: Fact<Data>,
     /// What systemd says of the machine.

@@ -18,7 +18,11 @@ use basalt_image::layout::ImageInfo;
 use basalt_types::{Architecture, ByteSize, Digest, ImageName, ImageVersion};
 use serde::Serialize;
 
-use crate::{BootFacts, BootSlot, MachineId, boot::to_hex};
+use crate::{
+    BootFacts, BootSlot, MachineId,
+    boot::to_hex,
+    upgrade::{Happened, Record, compare_versions, is_set_aside},
+};
 
 /// A machine's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -148,6 +152,15 @@ pub enum Warning {
         #[serde(rename = "leftBytes", serialize_with = "facts::as_number")]
         left: ByteSize,
     },
+    /// The boot loader gave a newer release up.
+    GivenUp {
+        /// The release.
+        version: ImageVersion,
+        /// Its boot entry.
+        file: String,
+        /// What its boots said, as it was recorded.
+        why: Option<String>,
+    },
     /// Units failed.
     FailedUnits {
         /// Their names.
@@ -158,7 +171,8 @@ pub enum Warning {
 impl Status {
     /// What the facts come to.
     pub fn new(facts: Facts) -> Self {
-        let Facts { image, boot, verification, entries, data, system, loader, machine_id } = facts;
+        let Facts { image, boot, verification, entries, history, data, system, loader, machine_id } = facts;
+        let given_up = given_up(&image, &entries, &history);
         let start = Start::new(&loader, &boot, &system);
         let entry = entries.and_then(|entries| BootEntry::of(&image, entries));
         let root = boot.and_then(|boot| Fact::Known(Root::of(boot)));
@@ -180,6 +194,7 @@ impl Status {
             warnings: Vec::new(),
         };
         status.warnings = status.find_warnings();
+        status.warnings.extend(given_up);
         if !status.warnings.is_empty() {
             status.health = Health::Degraded;
         }
@@ -208,6 +223,31 @@ impl Status {
         }
         warnings
     }
+}
+
+/// A warning for each release that is newer than what runs and has no try left.
+fn given_up(image: &ImageInfo, entries: &Fact<Vec<EntryName>>, history: &[Record]) -> Vec<Warning> {
+    let entries = entries.known().map(Vec::as_slice).unwrap_or_default();
+    let newer = entries.iter().filter_map(|entry| {
+        let (name, version) = entry.image()?;
+        let newer = name == image.name && compare_versions(&version, &image.version).is_gt();
+        (newer && entry.is_bad() && !is_set_aside(entry)).then_some((entry.to_string(), version))
+    });
+    newer
+        .map(|(file, version)| {
+            let why = history.iter().rev().find_map(|record| match &record.event {
+                Happened::FellBack { entry, why, .. } if *entry == file => why.clone(),
+                Happened::FellBack { .. }
+                | Happened::Upgraded { .. }
+                | Happened::Staged { .. }
+                | Happened::RolledBack { .. }
+                | Happened::Booted { .. }
+                | Happened::FoundGood { .. }
+                | Happened::NotGood { .. } => None,
+            });
+            Warning::GivenUp { version, file, why }
+        })
+        .collect()
 }
 
 impl Root {
@@ -274,6 +314,9 @@ impl Warning {
             Self::NoTriesLeft { .. } => "`journalctl -b` says why no boot was found good",
             Self::NoData => "`systemctl status basalt-provision.service var.mount` says why",
             Self::DataFull { .. } => "`du -xh /var | sort -h | tail` shows what takes the room",
+            Self::GivenUp { .. } => {
+                "`basalt-agent history` says what happened; give a newer release, or `upgrade --retry`"
+            }
             Self::FailedUnits { .. } => "`systemctl status` of each of them says why",
         }
     }
@@ -291,6 +334,10 @@ impl fmt::Display for Warning {
             }
             Self::NoData => f.write_str("no data volume is mounted on /var"),
             Self::DataFull { left } => write!(f, "/var is nearly full: {} left", left.human()),
+            Self::GivenUp { version, file, why } => {
+                write!(f, "{version} was given up, because no boot of it was found good ({file})")?;
+                why.iter().try_for_each(|why| write!(f, ": {why}"))
+            }
             Self::FailedUnits { units } => write!(f, "failed: {}", units.join(", ")),
         }
     }

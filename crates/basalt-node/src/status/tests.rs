@@ -42,6 +42,7 @@ fn healthy() -> Facts {
         boot: Fact::Known(boot()),
         verification: Fact::Known(Verification::Verified),
         entries: Fact::Known(vec!["other_2.efi".parse().unwrap(), "edge_1.0.0+2-1.efi".parse().unwrap()]),
+        history: Vec::new(),
         data: Fact::Known(Data {
             device: "/dev/vda8".into(),
             file_system: "ext4".into(),
@@ -130,4 +131,20 @@ fn a_data_volume_is_full_by_share_and_by_room() {
 fn an_entry_of_another_version_is_not_this_boot() {
     let entries = Fact::Known(vec!["edge_1.0.1.efi".parse().unwrap()]);
     assert_eq!(Status::new(Facts { entries, ..healthy() }).boot, Fact::unknown(Unknown::Absent));
+}
+
+#[test]
+fn a_newer_release_that_was_given_up_is_told_with_its_reason() {
+    let names = ["edge_1.0.0.efi", "edge_1.0.1+0-3.efi", "edge_1.0.2+0-0.efi", "edge_0.9+0-3.efi"];
+    let event = Happened::FellBack {
+        from: "1.0.1".parse().unwrap(),
+        to: "1.0.0".parse().unwrap(),
+        entry: names[1].into(),
+        why: Some("system: failed: nginx.service".into()),
+    };
+    let entries = Fact::Known(names.iter().map(|name| name.parse().unwrap()).collect());
+    let status = Status::new(Facts { entries, history: vec![Record { time: 0, event }], ..healthy() });
+    let told: Vec<String> = status.warnings.iter().map(ToString::to_string).collect();
+    let expected = "1.0.1 was given up, because no boot of it was found good (edge_1.0.1+0-3.efi): system: failed: nginx.service";
+    assert_eq!((status.health, told), (Health::Degraded, vec![expected.to_owned()]));
 }

@@ -61,6 +61,24 @@ pub enum Happened {
         /// From where.
         slot: Slot,
     },
+    /// A boot of a release on trial was found good: the boot loader keeps it.
+    FoundGood {
+        /// The release.
+        version: ImageVersion,
+        /// Seconds from the kernel's start until then.
+        after: u64,
+    },
+    /// A boot of a release on trial was found not to be good, and the machine restarted.
+    NotGood {
+        /// The release.
+        version: ImageVersion,
+        /// The entry, whose counter says which try this was.
+        entry: String,
+        /// What was wrong.
+        reasons: Vec<String>,
+        /// Seconds from the kernel's start until then.
+        after: u64,
+    },
     /// The boot loader has given up a newer release.
     FellBack {
         /// What it gave up.
@@ -69,6 +87,9 @@ pub enum Happened {
         to: ImageVersion,
         /// The entry, whose counter says how often it was tried.
         entry: String,
+        /// What its boots said, as far as they came to say something. Older records have none.
+        #[serde(default)]
+        why: Option<String>,
     },
 }
 
@@ -82,22 +103,70 @@ pub fn boot_records(facts: &NodeFacts, known: &[Record]) -> Vec<Happened> {
         if name != facts.image.name || !newer || is_set_aside(&entry.name) {
             continue;
         }
-        let event =
-            Happened::FellBack { from: version.clone(), to: running.clone(), entry: entry.file.clone() };
-        // An upgrade to the same release after it was given up starts a new story.
-        let since = known.iter().rev().take_while(|record| match &record.event {
-            Happened::Upgraded { to, .. } => *to != version,
-            Happened::Staged { .. }
-            | Happened::RolledBack { .. }
-            | Happened::Booted { .. }
-            | Happened::FellBack { .. } => true,
+        let told = known.iter().rev().take_while(|record| !record.event.begins_trial_of(&version));
+        let told: Vec<&Happened> = told.map(|record| &record.event).collect();
+        let (to, file) = (running, &entry.file);
+        let known = told.iter().any(|event| {
+            matches!(event, Happened::FellBack { from, to: then, entry, why: _ }
+                if (from, then, entry) == (&version, to, file))
         });
-        if !since.into_iter().any(|record| record.event == event) {
-            events.push(event);
+        if !known {
+            let tries = entry.name.tries().and_then(|tries| tries.done).unwrap_or(0);
+            let (to, entry) = (to.clone(), entry.file.clone());
+            events.push(Happened::FellBack {
+                why: Some(why(&version, tries, &told)),
+                from: version,
+                to,
+                entry,
+            });
         }
     }
     let booted = facts.running_slot().map(|slot| Happened::Booted { version: running.clone(), slot });
     events.into_iter().chain(booted).collect()
+}
+
+/// What the boots of a release that was given up said, the latest first.
+fn why(given_up: &ImageVersion, tries: u32, told: &[&Happened]) -> String {
+    let words: Vec<String> = told.iter().filter_map(|event| event.words_of(given_up)).collect();
+    let silent = usize::try_from(tries).unwrap_or(usize::MAX).saturating_sub(words.len());
+    let ended = "ended before it could say anything";
+    match (words.first(), silent) {
+        (None, 0 | 1) => format!("its boot {ended}"),
+        (None, _) => format!("each of its {silent} boots {ended}"),
+        (Some(last), 0) => last.clone(),
+        (Some(last), 1) => format!("{last}; another boot of it {ended}"),
+        (Some(last), _) => format!("{last}; {silent} other boots of it {ended}"),
+    }
+}
+
+impl Happened {
+    /// Whether from here on a release gets new tries: what was said of it before is another story.
+    fn begins_trial_of(&self, version: &ImageVersion) -> bool {
+        match self {
+            Self::Upgraded { to, .. } | Self::RolledBack { to, .. } => to == version,
+            Self::Staged { .. }
+            | Self::Booted { .. }
+            | Self::FoundGood { .. }
+            | Self::NotGood { .. }
+            | Self::FellBack { .. } => false,
+        }
+    }
+
+    /// What was wrong with a boot of this release.
+    fn words_of(&self, given_up: &ImageVersion) -> Option<String> {
+        match self {
+            Self::NotGood { version, reasons, entry: _, after: _ } if version == given_up => {
+                Some(reasons.join("; "))
+            }
+            Self::Upgraded { .. }
+            | Self::Staged { .. }
+            | Self::RolledBack { .. }
+            | Self::Booted { .. }
+            | Self::FoundGood { .. }
+            | Self::NotGood { .. }
+            | Self::FellBack { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for Record {
@@ -117,8 +186,13 @@ impl fmt::Display for Happened {
             Self::Staged { version, slot } => write!(f, "staged      {version} in slot {slot}"),
             Self::RolledBack { from, to } => write!(f, "rolled back {from} → {to}"),
             Self::Booted { version, slot } => write!(f, "booted      {version} from slot {slot}"),
-            Self::FellBack { from, to, entry } => {
-                write!(f, "fell back   {from} → {to}: no boot of it was found good ({entry})")
+            Self::FoundGood { version, after } => write!(f, "found good  {version} after {after} s"),
+            Self::NotGood { version, entry, reasons, after } => {
+                write!(f, "not good    {version} ({entry}) after {after} s: {}", reasons.join("; "))
+            }
+            Self::FellBack { from, to, entry, why } => {
+                write!(f, "fell back   {from} → {to}: no boot of it was found good ({entry})")?;
+                why.iter().try_for_each(|why| write!(f, ": {why}"))
             }
         }
     }

@@ -71,7 +71,7 @@ impl NodeFacts {
     }
 
     /// The entries that start the root with this hash, in the boot loader's order.
-    pub(super) fn entries_of(&self, root_hash: &Digest) -> Vec<&EntryFacts> {
+    pub(crate) fn entries_of(&self, root_hash: &Digest) -> Vec<&EntryFacts> {
         self.in_boot_order().into_iter().filter(|entry| entry.root_hash == Some(*root_hash)).collect()
     }
 
@@ -82,7 +82,7 @@ impl NodeFacts {
     }
 
     /// Our entries as the boot loader lists them.
-    pub(super) fn in_boot_order(&self) -> Vec<&EntryFacts> {
+    pub(crate) fn in_boot_order(&self) -> Vec<&EntryFacts> {
         let order = boot_order(self.esp.entries.iter().map(|entry| &entry.name));
         let entry = |name: &EntryName| self.esp.entries.iter().find(|entry| entry.name == *name);
         order.into_iter().filter_map(entry).collect()

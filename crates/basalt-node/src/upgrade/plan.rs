@@ -118,6 +118,8 @@ pub enum Renaming {
     Try,
     /// The release is booted only when nothing else is left.
     SetAside,
+    /// The release was found good, and nobody counts any more.
+    Keep,
 }
 
 /// Something that needs no step.
@@ -240,6 +242,9 @@ impl fmt::Display for UpgradeStep {
             }
             Self::RenameEntry { from, to, why: Renaming::SetAside } => {
                 write!(f, "rename {ENTRIES}/{from} to {to}: booted only when nothing else is left")
+            }
+            Self::RenameEntry { from, to, why: Renaming::Keep } => {
+                write!(f, "rename {ENTRIES}/{from} to {to}: found good")
             }
         }
     }

@@ -292,10 +292,65 @@ fn a_boot_is_recorded_and_what_was_given_up_once() {
     let words = |events: &[Happened]| events.iter().map(ToString::to_string).collect::<Vec<_>>();
     let events = boot_records(&facts, &[]);
     let booted = "booted      1.0 from slot a";
-    let fell = "fell back   2.0 → 1.0: no boot of it was found good (edge_2.0+0-3.efi)";
-    assert_eq!(words(&events), [fell, booted]);
-    let known: Vec<_> = events.into_iter().map(|event| Record { time: 0, event }).collect();
+    let fell =
+        |why: &str| format!("fell back   2.0 → 1.0: no boot of it was found good (edge_2.0+0-3.efi): {why}");
+    assert_eq!(words(&events), [&fell("each of its 3 boots ended before it could say anything"), booted]);
+    let recorded = |events: Vec<Happened>| -> Vec<_> {
+        events.into_iter().map(|event| Record { time: 0, event }).collect()
+    };
+    let mut known = recorded(events);
     assert_eq!(words(&boot_records(&facts, &known)), [booted]);
+    // Tried again, it failed again, and said why twice.
+    let [from, to] = ["1.0", "2.0"].map(|text| text.parse().unwrap());
+    let not_good = |reason: &str| Happened::NotGood {
+        version: "2.0".parse().unwrap(),
+        entry: "edge_2.0+1-2.efi".into(),
+        reasons: vec![reason.into()],
+        after: 40,
+    };
+    known.extend(recorded(vec![
+        Happened::RolledBack { from, to },
+        not_good("first"),
+        not_good("failed: x.service"),
+    ]));
+    let why = "failed: x.service; another boot of it ended before it could say anything";
+    assert_eq!(words(&boot_records(&facts, &known)), [&fell(why), booted]);
+    assert_eq!(
+        not_good("failed: x.service").to_string(),
+        "not good    2.0 (edge_2.0+1-2.efi) after 40 s: failed: x.service"
+    );
+}
+
+#[test]
+fn the_last_try_is_a_trial_and_the_last_resort_is_none() {
+    use crate::health::{Trial, keep, trial};
+    let mut facts = machine();
+    let mut told = |names: &[(&str, &str)]| {
+        facts.esp.entries = names.iter().map(|(name, version)| entry(name, version)).collect();
+        (trial(&facts), keep(&facts).map(|step| step.to_string()))
+    };
+    let good = |name: &str| format!("rename EFI/Linux/{name} to edge_1.0.efi: found good");
+    for name in ["edge_1.0+2-1.efi", "edge_1.0+0-3.efi"] {
+        let on_trial = Trial::OnTrial { entry: name.parse().unwrap() };
+        assert_eq!(told(&[(name, "1.0"), ("edge_0.9.efi", "0.9")]), (on_trial, Some(good(name))));
+    }
+    let name = "edge_1.0+0-3.efi";
+    let last = Trial::LastResort { entry: name.parse().unwrap() };
+    assert_eq!(told(&[(name, "1.0"), ("edge_0.9+0-3.efi", "0.9")]), (last, Some(good(name))));
+    for name in ["edge_1.0.efi", "edge_1.0+0-0.efi"] {
+        assert_eq!(told(&[(name, "1.0")]), (Trial::None, None));
+    }
+    assert_eq!(told(&[("edge_0.9+3-0.efi", "0.9")]), (Trial::None, None));
+}
+
+#[test]
+fn records_of_older_programs_say_no_reason() {
+    let line = r#"{"time":0,"event":"fellBack","from":"2.0","to":"1.0","entry":"edge_2.0+0-3.efi"}"#;
+    let record: Record = serde_json::from_str(line).unwrap();
+    assert_eq!(
+        record.to_string(),
+        "1970-01-01T00:00:00Z fell back   2.0 → 1.0: no boot of it was found good (edge_2.0+0-3.efi)"
+    );
 }
 
 proptest! {

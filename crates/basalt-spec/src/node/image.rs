@@ -58,14 +58,21 @@ pub enum UpgradeMode {
 
 /// What must be true before a new release is kept; the machine falls back to the old one otherwise.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping of `deadline` and `checks`")]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a mapping of `deadline`, `checks` and `mayFail`"
+)]
 pub struct Health {
-    /// How long after the start of the system every check must have succeeded. `10m` if not written.
+    /// How long after the start of the kernel every check must have succeeded. `10m` if not written, `50m` at most.
     #[serde(default)]
     pub deadline: Option<Span>,
-    /// The checks, beside that no unit failed.
+    /// The checks, beside that everything has started and no unit failed.
     #[serde(default)]
     pub checks: Vec<HealthCheck>,
+    /// Units whose failure does not count.
+    #[serde(default)]
+    pub may_fail: Vec<UnitName>,
 }
 
 /// One check.

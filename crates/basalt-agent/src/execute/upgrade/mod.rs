@@ -151,7 +151,7 @@ pub(crate) fn entry_step(step: &UpgradeStep, entries: &dyn EntryFiles) -> Result
         UpgradeStep::RemoveEntry { file, why: Removal::Replaced | Removal::Room } => {
             Ok(entries.remove(file)?)
         }
-        UpgradeStep::RenameEntry { from, to, why: Renaming::Try | Renaming::SetAside } => {
+        UpgradeStep::RenameEntry { from, to, why: Renaming::Try | Renaming::SetAside | Renaming::Keep } => {
             Ok(entries.rename(from, &to.to_string())?)
         }
         UpgradeStep::ReopenSlot { .. }
