@@ -74,6 +74,15 @@ pub enum FileSystem {
 }
 
 impl FileSystem {
+    /// The package that makes it, named alike by all distributions.
+    pub const fn package(self) -> &'static str {
+        match self {
+            Self::Ext4 => "e2fsprogs",
+            Self::Xfs => "xfsprogs",
+            Self::Btrfs => "btrfs-progs",
+        }
+    }
+
     /// The name for `mount -t` and after `mkfs.`.
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-use super::{FileSystem, Output, Recipe};
+use super::{Output, Recipe};
 use crate::words::PackageName;
 
 /// A package that the recipe needs without naming it.
@@ -22,11 +22,7 @@ impl Recipe {
             return Vec::new();
         }
         let boots = self.kernel_package().is_some();
-        let file_system = match self.disk.data_file_system {
-            FileSystem::Ext4 => "e2fsprogs",
-            FileSystem::Xfs => "xfsprogs",
-            FileSystem::Btrfs => "btrfs-progs",
-        };
+        let file_system = self.disk.data_file_system.package();
         let utc = matches!(self.timezone.as_str(), "UTC" | "Etc/UTC");
         let built_in = matches!(self.locale.as_str(), "C" | "C.UTF-8" | "C.utf8" | "POSIX");
         let table = [

@@ -31,8 +31,16 @@ struct Base {
     healthy: &'static str,
 }
 
-const WITH_SYSTEMD: &[&str] =
-    &["dbus", "iproute2", "kmod", "linux-image-amd64", "systemd-boot-efi", "systemd-sysv", "udev"];
+const WITH_SYSTEMD: &[&str] = &[
+    "dbus",
+    "e2fsprogs",
+    "iproute2",
+    "kmod",
+    "linux-image-amd64",
+    "systemd-boot-efi",
+    "systemd-sysv",
+    "udev",
+];
 const RUNNING: &str = "systemctl is-system-running --wait";
 
 const BASES: [Base; 4] = [
@@ -42,6 +50,7 @@ const BASES: [Base; 4] = [
         // With the libraries for the TPM: without them systemd 252 can't measure its phases, and its units for it fail.
         packages: &[
             "dbus",
+            "e2fsprogs",
             "iproute2",
             "kmod",
             "libtss2-esys-3.0.2-0",
@@ -61,6 +70,7 @@ const BASES: [Base; 4] = [
         name: "trixie-openrc",
         suite: "trixie",
         packages: &[
+            "e2fsprogs",
             "initscripts",
             "kmod",
             "linux-image-amd64",

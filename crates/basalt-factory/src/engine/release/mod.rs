@@ -27,7 +27,7 @@ use basalt_image::{
     kernel,
     layout::{self, LayoutRefusal, LayoutSpec},
 };
-use basalt_spec::{ImageInfo, Recipe};
+use basalt_spec::{FileSystem, ImageInfo, Recipe};
 use basalt_types::{ByteSize, Digest, Guid};
 use thiserror::Error;
 
@@ -125,6 +125,7 @@ pub fn make(
 ) -> Result<Record, ReleaseError> {
     let kernel = kernel::find(tree)?;
     let boot = uki::BootFiles::read(&request, tree, &kernel)?;
+    check_maker(tree, request.recipe.disk.data_file_system)?;
     let options = root::options(&request, tree, &kernel)?;
     // The kernel lives in the UKI; its copy beside the modules would only make the root larger.
     tree.remove(&format!("/usr/lib/modules/{}/vmlinuz", kernel.version));
@@ -155,6 +156,19 @@ pub fn make(
     };
     fs::write(folder.join(record::RECORD), record.to_json()?)?;
     Ok(record)
+}
+
+/// The first boot makes the data partition's file system; without the program for it the machine would end in emergency
+/// mode.
+fn check_maker(tree: &Tree, file_system: FileSystem) -> Result<(), ReleaseError> {
+    let places = ["usr/sbin", "sbin", "usr/bin"].map(|place| format!("/{place}/mkfs.{}", file_system.name()));
+    let [first, rest @ ..] = &places;
+    match (tree.resolve(first), rest.iter().any(|path| tree.resolve(path).is_ok())) {
+        (Ok(_), _) | (Err(_), true) => Ok(()),
+        (Err(source), false) => {
+            Err(ReleaseError::Missing { path: first.clone(), package: file_system.package(), source })
+        }
+    }
 }
 
 /// An id that is the same in every build of this release.
@@ -202,5 +216,23 @@ fn put_image_info(request: &Request<'_>, tree: &mut Tree, layout: &LayoutSpec) -
 impl std::fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Request").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FileSystem, Kind, Metadata, Node, Tree, check_maker};
+    use basalt_formats::tree::Content;
+
+    #[test]
+    fn an_image_that_can_t_make_its_data_volume_is_refused() {
+        let mut tree = Tree::new();
+        let program = Node { metadata: Metadata::root_owned(0o755), kind: Kind::File(Content::inline(*b"")) };
+        tree.insert("/sbin/mkfs.xfs", program).unwrap();
+        assert!(check_maker(&tree, FileSystem::Xfs).is_ok());
+        assert_eq!(
+            check_maker(&tree, FileSystem::Ext4).unwrap_err().to_string(),
+            "the image lacks /usr/sbin/mkfs.ext4, which comes with the package e2fsprogs"
+        );
     }
 }
