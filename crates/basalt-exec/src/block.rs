@@ -18,7 +18,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{Advice, FlockOperation, OFlags, SeekFrom, fadvise, flock, ioctl_blksszget, seek},
+    fs::{
+        Advice, FallocateFlags, FlockOperation, OFlags, SeekFrom, fadvise, fallocate, flock, ioctl_blksszget,
+        seek,
+    },
+    io::Errno,
     ioctl::{Opcode, Setter, ioctl},
 };
 
@@ -157,6 +161,22 @@ impl Disk {
         self.file.write_all_at(bytes, offset)
     }
 
+    /// Makes bytes zeros, by the device itself where it can; offset and length are multiples of its sectors. They are on the
+    /// medium only after [`Disk::flush`].
+    ///
+    /// # Errors
+    /// When the device or the file system refuses.
+    pub fn zero(&self, offset: u64, length: u64) -> io::Result<()> {
+        let keep = FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, FallocateFlags::ZERO_RANGE | keep, offset, length) {
+            // A file in memory knows holes only; they read as zeros too.
+            Err(Errno::OPNOTSUPP) => {
+                Ok(fallocate(&self.file, FallocateFlags::PUNCH_HOLE | keep, offset, length)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
     /// Waits until everything written before is on the medium, the disk's own cache included.
     ///
     /// # Errors
@@ -288,6 +308,9 @@ mod tests {
         let mut bytes = [0; 6];
         disk.read_at(512, &mut bytes).unwrap();
         assert_eq!((&bytes, disk.size(), disk.sector_size()), (b"basalt", 1 << 20, 512));
+        disk.zero(512, 512).unwrap();
+        disk.read_at(512, &mut bytes).unwrap();
+        assert_eq!((&bytes, disk.size()), (&[0; 6], 1 << 20));
         assert!(disk.read_at((1 << 20) - 1, &mut bytes).is_err());
         assert_eq!(disk.partitions().unwrap(), []);
     }

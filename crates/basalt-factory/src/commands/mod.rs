@@ -5,6 +5,7 @@ pub mod config;
 pub mod diff;
 pub mod init;
 pub mod inspect;
+pub mod install;
 pub mod lint;
 pub mod lock;
 pub mod plan;

@@ -5,6 +5,7 @@ pub mod base_oci;
 pub mod bill;
 pub mod build;
 pub mod cache;
+pub mod install;
 pub mod node;
 pub mod output;
 pub mod outputs;
