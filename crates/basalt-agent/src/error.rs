@@ -1,7 +1,10 @@
 use std::{error::Error, fmt, process::ExitCode};
 
+use serde::{Deserialize, Serialize};
+
 /// Whose turn it is to act; each has its exit code, documented at the top of the crate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum Kind {
     /// This machine lacks something, or a step failed.
     Host,

@@ -5,6 +5,8 @@
 //! |---|---|---|
 //! | `status` | everything | nothing |
 //! | `config` | documents of the image, the boot disk, `/run` and the command line | nothing |
+//! | `plan` | what those documents say something of | nothing |
+//! | `apply`, `reconcile`, `daemon` | the same | makes the machine as they say |
 //! | `provision` | the boot disk, the ESP | grows the disk, makes `/var`'s file system, keeps the machine's id |
 //! | `identity` | `/var/lib/basalt/ssh` | makes the SSH host keys that are missing |
 //! | `install` | disks, the live system, a release | puts the release onto a disk |
@@ -16,7 +18,7 @@
 //! | `assess` | the same, until this boot is found good or is given up | adds to the history |
 //! | `bless` | boot entries | lets the boot loader keep what runs |
 //!
-//! Exit codes: 0 done or healthy · 1 `status` has warnings, or `health` found something · 2 wrong command line · 3 this machine lacks something or
+//! Exit codes: 0 done or healthy · 1 `status` has warnings, `plan` found drift, `apply` left something undone, or `health` found something · 2 wrong command line · 3 this machine lacks something or
 //! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote, or a configuration,
 //! can't be understood.
 //!
@@ -24,9 +26,13 @@
 //! (`basalt-exec`).
 
 mod commands;
+mod daemon;
+mod datasource;
+mod documents;
 mod error;
 mod execute;
 mod observe;
+mod reconcile;
 mod report;
 
 use std::process::ExitCode;
@@ -86,6 +92,22 @@ enum Command {
     Bless,
     /// Say what this machine should be, and which document says so
     Config(commands::ConfigArguments),
+    /// Say what differs between this machine and its documents; exit code 1 if something does
+    Plan {
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make this machine as its documents say, or as one more document says that is kept
+    Apply(commands::ApplyArguments),
+    /// Keep this machine as its documents say, and answer who asks: for the unit that does it
+    Daemon(daemon::DaemonArguments),
+    /// Make this machine as its documents say, early in a boot: for the unit that does it
+    #[command(hide = true)]
+    Reconcile,
+    /// Run the scripts of a shutdown if there is one: for the unit that does it
+    #[command(hide = true)]
+    ShutdownHooks,
     /// Make the SSH host keys that are missing
     Identity {
         /// Print what would be done, and do nothing
@@ -119,6 +141,11 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Assess => commands::assess(),
         Command::Bless => commands::bless(),
         Command::Config(arguments) => commands::config(arguments),
+        Command::Plan { json } => commands::plan(*json),
+        Command::Apply(arguments) => commands::apply(arguments),
+        Command::Daemon(arguments) => daemon::daemon(arguments),
+        Command::Reconcile => commands::reconcile_at_boot(),
+        Command::ShutdownHooks => commands::shutdown_hooks(),
         Command::Identity { plan: true } => commands::plan_identity(),
         Command::Identity { plan: false } => commands::identity(),
     }

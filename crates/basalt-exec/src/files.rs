@@ -9,6 +9,8 @@
 //!
 //! Not here: walking a tree ([`crate::walk`]).
 
+mod entry;
+
 use std::{
     io::{self, Read as _, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -21,6 +23,8 @@ use rustix::{
     },
     io::Errno,
 };
+
+pub use entry::{Attributes, Entry, EntryKind, Lock};
 
 /// A directory that acts as the root of every path given to it.
 #[derive(Debug)]

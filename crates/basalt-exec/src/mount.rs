@@ -3,14 +3,17 @@
 use std::{
     ffi::{CStr, CString},
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, OwnedFd},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat},
     io::Errno,
-    mount::{mount, mount_move},
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+        fsconfig_set_string, fsmount, fsopen, mount, mount_move, open_tree,
+    },
     process::{chdir, chroot},
 };
 
@@ -94,6 +97,47 @@ impl Mount {
         let data = CString::new(data.as_bytes()).map_err(|error| refused(io::Error::other(error)))?;
         mount(from, target, *kind, *options, data.as_c_str()).map_err(|errno| refused(errno.into()))
     }
+}
+
+/// The file system that is mounted on `/`, without what is mounted on top of its directories: what an image has in `/etc`
+/// below the overlay. It is a mount of its own that has no place in any file tree.
+///
+/// # Errors
+/// When the kernel refuses: it takes `CAP_SYS_ADMIN`.
+pub fn bare_root() -> Result<OwnedFd, MountError> {
+    let refused = |errno: Errno| MountError::Root { root: "/".into(), source: errno.into() };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    open_tree(CWD, "/", flags).map_err(refused)
+}
+
+/// Mounts a device read-only where no file tree shows it, as the first of these file systems that it is: nothing on it is
+/// executed, and no owner or device of it counts.
+///
+/// # Errors
+/// When it is none of them.
+pub fn detached_readonly(device: &Path, kinds: &[&'static str]) -> Result<OwnedFd, MountError> {
+    let mut last = Errno::NODEV;
+    for kind in kinds {
+        match detached(device, kind) {
+            Ok(mounted) => return Ok(mounted),
+            Err(errno) => last = errno,
+        }
+    }
+    let kind = kinds.last().copied().unwrap_or("auto");
+    let source_name = device.display().to_string();
+    Err(MountError::Mount { kind, source_name, target: "(nowhere)".into(), source: last.into() })
+}
+
+fn detached(device: &Path, kind: &str) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "source", device)?;
+    fsconfig_set_flag(context.as_fd(), "ro")?;
+    fsconfig_create(context.as_fd())?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 /// Moves the mount at `from`, with what is mounted below, to `to`.

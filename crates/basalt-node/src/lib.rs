@@ -11,6 +11,7 @@
 //! Not here: anything that opens a file, starts a program or asks the clock (`basalt-agent`).
 
 mod boot;
+pub mod cloud;
 pub mod health;
 mod identity;
 pub mod install;

@@ -23,12 +23,14 @@ const WITH_DISK: &str = include_str!("../units/with-disk.conf");
 const TEXTS: &[(&str, &str)] = &[
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
     ("usr/lib/systemd/system.conf.d/10-basalt.conf", include_str!("../units/system.conf")),
+    ("usr/lib/systemd/system/basalt-agent.service", include_str!("../units/basalt-agent.service")),
     ("usr/lib/systemd/system/basalt-assess.service", include_str!("../units/basalt-assess.service")),
     ("usr/lib/systemd/system/basalt-bless.service", include_str!("../units/basalt-bless.service")),
     ("usr/lib/systemd/system/basalt-give-up.service", include_str!("../units/basalt-give-up.service")),
     ("usr/lib/systemd/system/basalt-history.service", include_str!("../units/basalt-history.service")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
+    ("usr/lib/systemd/system/basalt-reconcile.service", include_str!("../units/basalt-reconcile.service")),
     (
         "usr/lib/systemd/system/systemd-bless-boot.service.d/10-basalt.conf",
         include_str!("../units/bless-boot.conf"),

@@ -35,3 +35,12 @@ pub use recipe::{
 };
 pub use resolved::{ResolveError, ResolvedRecipe};
 pub use schema::{node_config_schema, node_config_schema_text, recipe_schema, recipe_schema_text};
+
+/// Reads a YAML text of somebody else's language into a type that knows what of it counts. `file` is its name in messages.
+///
+/// # Errors
+/// When it is no YAML, or not what the type wants.
+pub fn read_yaml<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, SpecError> {
+    let document = yaml::read::<T>(text).map_err(|problems| SpecError::new(file, text, problems))?;
+    Ok(document.value)
+}

@@ -1,22 +1,19 @@
-//! `basalt-agent config`: what this machine should be, and who says so. Reads documents, and changes nothing.
+//! `basalt-agent config`: what this machine should be, and who says so. Reads documents, and changes nothing
+//! but for `apply`.
 
 mod report;
-mod sources;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
-use basalt_spec::node::{KeyPath, Layers, Merged, NodeSpec, Provenance};
+use basalt_spec::node::{KeyPath, Merged, NodeSpec, Provenance};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::{
+    documents::{self, merged},
     error::{AgentError, AgentResult, Kind, OrFail as _},
     report::print,
 };
-use sources::Source;
 
 /// What may be typed behind `config`.
 #[derive(Debug, Args)]
@@ -52,6 +49,14 @@ enum ConfigCommand {
         /// The document
         file: PathBuf,
     },
+    /// Keep a document that counts more than all others, and make this machine as all of them say; as `apply FILE`
+    Apply {
+        /// The document
+        file: PathBuf,
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what a document would change on top of this machine's
     Diff {
         /// The document
@@ -64,7 +69,7 @@ enum ConfigCommand {
 
 pub(crate) fn config(arguments: &ConfigArguments) -> AgentResult<ExitCode> {
     let ConfigArguments { root, command } = arguments;
-    let sources = || sources::observe(root.as_deref());
+    let sources = || documents::observe(root.as_deref());
     let text = match command {
         ConfigCommand::Show { json, provenance } => {
             let provenance = if *provenance { Provenance::Shown } else { Provenance::Hidden };
@@ -73,12 +78,13 @@ pub(crate) fn config(arguments: &ConfigArguments) -> AgentResult<ExitCode> {
         ConfigCommand::Explain { key, json } => explain(&merged(&sources()?, None)?, key, *json)?,
         ConfigCommand::Validate { file } => {
             let sources = sources()?;
-            merged(&sources, Some(&sources::file(file)?))?;
+            merged(&sources, Some(&documents::file(file)?))?;
             report::valid(file, sources.len())
         }
+        ConfigCommand::Apply { file, json } => return super::apply(&super::ApplyArguments::of(file, *json)),
         ConfigCommand::Diff { file, json } => {
             let sources = sources()?;
-            let (before, after) = (merged(&sources, None)?, merged(&sources, Some(&sources::file(file)?))?);
+            let (before, after) = (merged(&sources, None)?, merged(&sources, Some(&documents::file(file)?))?);
             let differences = before.differences(&after);
             if *json { pretty(&differences)? } else { report::differences(&differences) }
         }
@@ -89,7 +95,7 @@ pub(crate) fn config(arguments: &ConfigArguments) -> AgentResult<ExitCode> {
 
 /// What all documents of this machine say together.
 pub(crate) fn node_spec() -> AgentResult<NodeSpec> {
-    Ok(merged(&sources::observe(None)?, None)?.config.spec)
+    Ok(merged(&documents::observe(None)?, None)?.config.spec)
 }
 
 fn show(merged: &Merged, json: bool, provenance: Provenance) -> AgentResult<String> {
@@ -123,35 +129,6 @@ fn explain(merged: &Merged, key: &KeyPath, json: bool) -> AgentResult<String> {
     }
 }
 
-/// The sum of the machine's documents, and perhaps of one more on top.
-fn merged(sources: &[Source], top: Option<&Source>) -> AgentResult<Merged> {
-    let mut layers = Layers::default();
-    for Source { name, text, form } in sources.iter().chain(top) {
-        match form {
-            sources::Form::Document => layers.push(name, text).map_err(report::in_document)?,
-            sources::Form::CommandLine => {
-                // Most machines have no word of ours there, and then it is no document.
-                layers.push_command_line(name, text).map(drop).map_err(report::in_document)?;
-            }
-        }
-    }
-    layers.merge().map_err(|error| report::in_documents(&error))
-}
-
 fn pretty(value: &impl serde::Serialize) -> AgentResult<String> {
     serde_json::to_string_pretty(value).map(|text| format!("{text}\n")).or_fail(Kind::Host)
-}
-
-/// A file that was named and can't be read.
-#[derive(Debug, thiserror::Error)]
-#[error("can't read {}", path.display())]
-struct Unread {
-    path: PathBuf,
-    source: std::io::Error,
-}
-
-impl Unread {
-    fn new(path: &Path, source: std::io::Error) -> Self {
-        Self { path: path.to_owned(), source }
-    }
 }

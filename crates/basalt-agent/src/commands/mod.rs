@@ -3,17 +3,22 @@
 mod config;
 mod health;
 mod install;
+mod reconcile;
 mod upgrade;
 
 pub(crate) use config::{ConfigArguments, config};
 pub(crate) use health::{assess, bless, health};
 pub(crate) use install::{InstallArguments, install};
+pub(crate) use reconcile::{
+    ApplyArguments, apply, execute, journal, plan, reconcile_at_boot, shutdown_hooks,
+};
 pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 
 use std::{path::Path, process::ExitCode};
 
 use basalt_node::{
     NodePlan, Observed, Refusal,
+    reconcile::Report,
     status::{Health, Status},
 };
 
@@ -27,19 +32,31 @@ use crate::{
 /// Where the host keys are; the image's sshd is told so.
 const SSH_DIRECTORY: &str = "/var/lib/basalt/ssh";
 
+/// The status, and how the machine's documents are followed.
+#[derive(serde::Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    status: &'a Status,
+    configuration: Option<&'a Report>,
+}
+
 pub(crate) fn status(json: bool) -> AgentResult<ExitCode> {
     let facts = observe::status()?;
     let status = Status::new(facts);
+    let report = crate::reconcile::read_report()?;
     if json {
-        let mut text = serde_json::to_vec_pretty(&status).or_fail(Kind::Host)?;
+        let whole = Whole { status: &status, configuration: report.as_ref() };
+        let mut text = serde_json::to_vec_pretty(&whole).or_fail(Kind::Host)?;
         text.push(b'\n');
         report::print(&text)?;
     } else {
-        report::print(status.text().as_bytes())?;
+        let configuration = report.as_ref().map(Report::status_text).unwrap_or_default();
+        report::print(format!("{}{configuration}", status.text()).as_bytes())?;
     }
-    Ok(match status.health {
-        Health::Healthy => ExitCode::SUCCESS,
-        Health::Degraded => ExitCode::from(1),
+    let followed = report.is_none_or(|report| report.is_good());
+    Ok(match (status.health, followed) {
+        (Health::Healthy, true) => ExitCode::SUCCESS,
+        (Health::Healthy | Health::Degraded, _) => ExitCode::from(1),
     })
 }
 

@@ -19,6 +19,8 @@ const UNITS: &[(&str, &str)] = &[
     ("basalt-history.service", "multi-user.target"),
     ("basalt-assess.service", "boot-complete.target"),
     ("basalt-bless.service", "multi-user.target"),
+    ("basalt-reconcile.service", "sysinit.target"),
+    ("basalt-agent.service", "multi-user.target"),
 ];
 
 pub(super) fn machine_id(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {

@@ -33,6 +33,9 @@ pub struct Condition {
     pub message: String,
 }
 
+/// The reason of a condition that says that a step failed.
+const STEP_FAILED: &str = "StepFailed";
+
 /// How executing a plan ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -62,7 +65,7 @@ impl Report {
             (true, true) => {
                 Condition::new("Applied", true, "AsWritten", "the machine is as its documents say")
             }
-            (false, _) => Condition::new("Applied", false, "StepFailed", &failures.join("; ")),
+            (false, _) => Condition::new("Applied", false, STEP_FAILED, &failures.join("; ")),
             (true, false) => Condition::new("Applied", false, "Refused", &refusals.join("; ")),
         };
         let reboot: Vec<String> =
@@ -80,6 +83,22 @@ impl Report {
         let good =
             |condition: &Condition| condition.status || !matches!(&*condition.kind, "Valid" | "Applied");
         self.conditions.iter().all(good)
+    }
+
+    /// Whether a step failed, not only something of the document can't be done here.
+    pub fn has_failures(&self) -> bool {
+        self.conditions.iter().any(|condition| condition.reason == STEP_FAILED)
+    }
+
+    /// What `status` shows beneath the machine's own status.
+    pub fn status_text(&self) -> String {
+        let documents = match self.documents.len() {
+            0 => "no document".to_owned(),
+            1 => "1 document".to_owned(),
+            more => format!("{more} documents"),
+        };
+        let conditions: String = self.text().lines().map(|line| format!("    {line}\n")).collect();
+        format!("\n  configuration: {documents}\n{conditions}")
     }
 
     /// For people: one line a condition that says something.

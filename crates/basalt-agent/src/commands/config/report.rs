@@ -2,32 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use basalt_spec::{
-    SpecError,
-    node::{Difference, Explained, Mention, MergeError},
-};
-
-use crate::error::{AgentError, Kind};
-
-/// Mistakes that were made readable already, with the lines they are in.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.trim())]
-struct Rendered(String);
-
-fn rendered(error: &SpecError) -> String {
-    format!("{:?}", miette::Report::new(error.clone()))
-}
-
-/// Mistakes in one document.
-pub(super) fn in_document(error: SpecError) -> AgentError {
-    AgentError::new(Kind::Format, Rendered(rendered(&error)))
-}
-
-/// Mistakes that only the sum has.
-pub(super) fn in_documents(error: &MergeError) -> AgentError {
-    let parts: String = error.parts().iter().map(rendered).collect();
-    AgentError::new(Kind::Format, Rendered(format!("{error}\n{parts}")))
-}
+use basalt_spec::node::{Difference, Explained, Mention};
 
 pub(super) fn valid(file: &Path, others: usize) -> String {
     let with = match others {

@@ -6,8 +6,10 @@
 //! | vendor drop-ins | `/etc/basalt/node.d/*.yaml`: a recipe's files or a confext |
 //! | the ESP | the credential `loader/credentials/basalt.node.cred` |
 //! | the config partition | `node.yaml` on the partition `basalt-config` (FAT) of the boot disk |
+//! | systemd's credentials | `basalt.node`: SMBIOS strings, QEMU's fw_cfg, the kernel command line (systemd.system-credentials(7)) |
 //! | datasources | `/run/basalt/node.d/*.yaml`: whoever asks a cloud leaves what it said there |
 //! | the kernel command line | `basalt.node.KEY=VALUE` |
+//! | this machine's own | `/var/lib/basalt/node.d/*.yaml`: what `apply FILE` was given |
 //!
 //! Only the disk that was booted from is looked at: another one that carries such a file must not configure this machine.
 //! A document that is there and can't be read is an error, never an empty one.
@@ -21,8 +23,11 @@ use basalt_exec::block::Disk;
 use basalt_formats::{fat, gpt::Table};
 use basalt_image::layout::Role;
 use basalt_node::{BootFacts, partition_path};
+use basalt_spec::{
+    SpecError,
+    node::{Layers, MergeError, Merged},
+};
 
-use super::Unread;
 use crate::{
     error::{AgentError, AgentResult, Kind, OrFail as _},
     execute::DiskMedium,
@@ -30,18 +35,30 @@ use crate::{
 
 /// One document.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// What messages call it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its text.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// How it is written.
-    pub(super) form: Form,
+    pub(crate) form: Form,
+}
+
+impl Source {
+    /// Whether it is a document at all: most command lines have no word of ours.
+    pub(crate) fn says_something(&self) -> bool {
+        match self.form {
+            Form::Document => true,
+            Form::CommandLine => {
+                self.text.split_ascii_whitespace().any(|word| word.starts_with("basalt.node."))
+            }
+        }
+    }
 }
 
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// As YAML.
     Document,
     /// As words of a command line.
@@ -51,6 +68,10 @@ pub(super) enum Form {
 const IMAGE: &str = "usr/lib/basalt/node.d";
 const VENDOR: &str = "etc/basalt/node.d";
 const DATASOURCES: &str = "run/basalt/node.d";
+/// What `apply` was given.
+const LOCAL: &str = "var/lib/basalt/node.d";
+/// systemd puts there what came from the firmware.
+const CREDENTIALS: &str = "run/credentials/@system/basalt.node";
 const COMMAND_LINE: &str = "proc/cmdline";
 /// The document on the ESP; systemd-stub(7) looks for credentials in this folder.
 const CREDENTIAL: &str = "loader/credentials/basalt.node.cred";
@@ -76,24 +97,83 @@ enum NoDocument {
     Disk { name: &'static str, device: String, source: fat::ReadError },
 }
 
+/// A file that was named and can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read {}", path.display())]
+struct Unread {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl Unread {
+    fn new(path: &Path, source: io::Error) -> Self {
+        Self { path: path.to_owned(), source }
+    }
+}
+
+/// The folders whose documents may change while the machine runs.
+pub(crate) const WATCHED: [&str; 3] = [VENDOR, DATASOURCES, LOCAL];
+/// Where `apply` keeps the document that it was given, and what it is called.
+pub(crate) const LOCAL_DOCUMENT: (&str, &str) = ("/var/lib/basalt/node.d", "local.yaml");
+
+/// The sum of the machine's documents, and perhaps of one more on top.
+pub(crate) fn merged(sources: &[Source], top: Option<&Source>) -> AgentResult<Merged> {
+    let mut layers = Layers::default();
+    for Source { name, text, form } in sources.iter().chain(top) {
+        match form {
+            Form::Document => layers.push(name, text).map_err(|error| in_document(&error))?,
+            Form::CommandLine => {
+                // Most machines have no word of ours there, and then it is no document.
+                layers.push_command_line(name, text).map(drop).map_err(|error| in_document(&error))?;
+            }
+        }
+    }
+    layers.merge().map_err(|error| in_documents(&error))
+}
+
+/// Mistakes that were made readable already, with the lines they are in.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.trim())]
+struct Rendered(String);
+
+fn rendered(error: &SpecError) -> String {
+    format!("{:?}", miette::Report::new(error.clone()))
+}
+
+/// Mistakes in one document.
+fn in_document(error: &SpecError) -> AgentError {
+    AgentError::new(Kind::Format, Rendered(rendered(error)))
+}
+
+/// Mistakes that only the sum has.
+fn in_documents(error: &MergeError) -> AgentError {
+    let parts: String = error.parts().iter().map(rendered).collect();
+    AgentError::new(Kind::Format, Rendered(format!("{error}\n{parts}")))
+}
+
 /// Every document of this machine, or of the one whose root is given.
-pub(super) fn observe(root: Option<&Path>) -> AgentResult<Vec<Source>> {
+pub(crate) fn observe(root: Option<&Path>) -> AgentResult<Vec<Source>> {
     let below = root.unwrap_or(Path::new("/"));
     let mut found = folder(&below.join(IMAGE))?;
     found.append(&mut folder(&below.join(VENDOR))?);
     if root.is_none() {
         found.append(&mut disk()?);
     }
+    let path = below.join(CREDENTIALS);
+    if let Some(text) = text_if_present(&path)? {
+        found.push(Source { name: "credential basalt.node".to_owned(), text, form: Form::Document });
+    }
     found.append(&mut folder(&below.join(DATASOURCES))?);
     let path = below.join(COMMAND_LINE);
     if let Some(text) = text_if_present(&path)? {
         found.push(Source { name: "kernel command line".to_owned(), text, form: Form::CommandLine });
     }
+    found.append(&mut folder(&below.join(LOCAL))?);
     Ok(found)
 }
 
 /// A document that somebody named.
-pub(super) fn file(path: &Path) -> AgentResult<Source> {
+pub(crate) fn file(path: &Path) -> AgentResult<Source> {
     let text = text_if_present(path)?;
     let absent = || AgentError::new(Kind::Host, Unread::new(path, io::ErrorKind::NotFound.into()));
     let text = text.ok_or_else(absent)?;
