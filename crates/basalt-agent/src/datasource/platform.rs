@@ -11,13 +11,17 @@ pub(super) fn observe() -> Platform {
     let dmi = |name: &str| read(&format!("/sys/class/dmi/id/{name}")).trim().to_owned();
     let processor = read("/proc/cpuinfo");
     let flags = processor.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    let hypervisor = flags.split_whitespace().any(|flag| flag == "hypervisor");
+    let asked = asked(&read("/proc/cmdline"));
+    // Nobody's sticks are looked at where they would not count.
+    let volumes = if hypervisor || asked.is_some() { volume::labels() } else { Vec::new() };
     Platform {
         vendor: dmi("sys_vendor"),
         product: dmi("product_name"),
         asset_tag: dmi("chassis_asset_tag"),
-        hypervisor: flags.split_whitespace().any(|flag| flag == "hypervisor"),
-        labels: volume::labels().into_iter().map(|(label, _device)| label).collect(),
-        asked: asked(&read("/proc/cmdline")),
+        hypervisor,
+        labels: volumes.into_iter().map(|(label, _device)| label).collect(),
+        asked,
     }
 }
 

@@ -14,12 +14,19 @@
 //! Only the disk that was booted from is looked at: another one that carries such a file must not configure this machine.
 //! A document that is there and can't be read is an error, never an empty one.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use basalt_exec::block::Disk;
+use basalt_exec::{
+    block::Disk,
+    files::{Root, Scope},
+    mount::detached_readonly,
+};
 use basalt_formats::{fat, gpt::Table};
 use basalt_image::layout::Role;
 use basalt_node::{BootFacts, partition_path};
@@ -216,13 +223,18 @@ fn disk() -> AgentResult<Vec<Source>> {
         .or_fail(Kind::Format)?;
     // A live system came from no disk.
     let Some(device) = boot.disk else { return Ok(Vec::new()) };
-    let disk = DiskMedium(Disk::open(Path::new(&device)).or_fail(Kind::Host)?);
+    on_disk(Path::new(&device), |number| partition_path(&device, number))
+}
+
+/// What a disk has; `node` says where a partition of it is.
+fn on_disk(device: &Path, node: impl Fn(u32) -> String) -> AgentResult<Vec<Source>> {
+    let disk = DiskMedium(Disk::open(device).or_fail(Kind::Host)?);
     let table = Table::parse(&disk, disk.0.sector_size()).or_fail(Kind::Host)?.table;
     let mut found = Vec::new();
     for partition in &table.partitions {
         let is_esp = Role::of_partition(partition).is_some_and(|(role, _)| role == Role::Esp);
         let is_config = partition.label.as_ref().is_some_and(|label| label.as_str() == CONFIG_LABEL);
-        let node = partition_path(&device, partition.number);
+        let node = node(partition.number);
         if is_esp {
             found.extend(on_partition(&node, "credential basalt.node of the ESP", CREDENTIAL)?);
         } else if is_config {
@@ -234,17 +246,28 @@ fn disk() -> AgentResult<Vec<Source>> {
     Ok(found)
 }
 
-/// A file of a FAT file system that is read without mounting it.
+/// A file of a FAT file system: FAT32 is read without mounting it, the smaller ones are for the kernel.
 fn on_partition(device: &str, name: &'static str, path: &str) -> AgentResult<Option<Source>> {
     let disk = DiskMedium(Disk::open(Path::new(device)).or_fail(Kind::Host)?);
     let unread = |source| NoDocument::Disk { name, device: device.to_owned(), source };
-    let listing = fat::read(&disk, 0).map_err(unread).or_fail(Kind::Host)?;
-    if listing.get(path).is_none() {
-        return Ok(None);
-    }
-    let bytes = listing.read_file(path).map_err(unread).or_fail(Kind::Host)?;
+    let bytes = match fat::read(&disk, 0) {
+        Ok(listing) if listing.get(path).is_none() => None,
+        Ok(listing) => Some(listing.read_file(path).map_err(unread).or_fail(Kind::Host)?),
+        Err(fat::ReadError::Field { field: NO_FAT32, .. }) => mounted(device, path)?,
+        Err(error) => return Err(unread(error)).or_fail(Kind::Host),
+    };
+    let Some(bytes) = bytes else { return Ok(None) };
     let text = text(name, bytes)?;
     Ok(Some(Source { name: name.to_owned(), text, form: Form::Document }))
+}
+
+/// What FAT12 and FAT16 have and FAT32 has not: a root directory of a fixed size.
+const NO_FAT32: &str = "BPB_RootEntCnt";
+
+fn mounted(device: &str, path: &str) -> AgentResult<Option<Vec<u8>>> {
+    let volume = detached_readonly(Path::new(device), &["vfat"]).or_fail(Kind::Host)?;
+    let root = Root::from_descriptor(volume, device.into(), Scope::Beneath);
+    root.read_if_present(path, MOST_BYTES).or_fail(Kind::Host)
 }
 
 fn text_if_present(path: &Path) -> AgentResult<Option<String>> {

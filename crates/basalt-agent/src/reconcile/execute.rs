@@ -72,7 +72,7 @@ pub(super) fn step(step: &Step, system: &System) -> Result<(), StepError> {
             root.make_directory(relative(path), attributes(*wanted))?;
         }
         Step::SetAttributes { path, from: _, to } => root.set_attributes(relative(path), attributes(*to))?,
-        Step::Remove { path } => root.remove_file(relative(path))?,
+        Step::Remove { path } => root.remove_entry(relative(path))?,
         Step::RemoveDirectory { path } => root.remove_directory(relative(path))?,
         Step::Restore { path } => {
             let entry = image.entry(relative(path), MOST_BYTES)?;

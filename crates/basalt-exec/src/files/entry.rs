@@ -1,19 +1,24 @@
 //! Whatever is at a path, with its permissions and its owner: seen, made, changed and removed.
+//!
+//! What is changed may be below a directory that belongs to an ordinary user, who must not lead us elsewhere: below such a one no
+//! link is followed, and each directory is opened from the one above it. A link in a directory that only we write, such as
+//! `/home` of an image, is followed.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::Write as _,
     os::{fd::OwnedFd, unix::ffi::OsStringExt as _},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use rustix::{
     fs::{
-        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chmodat, chownat, fchmod, fchown, fstat, fsync,
-        mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat,
+        AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Uid, chownat, fchmod, fchown, fstat, fsync, mkdirat,
+        openat, readlinkat, renameat, statat, symlinkat, unlinkat,
     },
     io::Errno,
+    process::geteuid,
 };
 
 use super::{FileError, Root};
@@ -100,9 +105,8 @@ impl Root {
     /// When any step fails, or something else than a file or link is there.
     pub fn write_entry(&self, path: impl AsRef<Path>, entry: &Entry) -> Result<(), FileError> {
         let path = path.as_ref();
-        self.create_directories(path.parent().unwrap_or(Path::new("")))?;
         let refuse = |errno| self.refuse("write", path, errno);
-        let (parent, name) = self.open_parent(path).map_err(refuse)?;
+        let (parent, name) = self.trusted_parent(path, Missing::IsMade).map_err(refuse)?;
         let mut temporary = OsString::from(format!(".{}~", std::process::id()));
         temporary.push(name);
         let made = make(&parent, Path::new(&temporary), entry)
@@ -122,7 +126,8 @@ impl Root {
     /// # Errors
     /// When the kernel refuses.
     pub fn make_directory(&self, path: impl AsRef<Path>, attributes: Attributes) -> Result<(), FileError> {
-        self.create_directories(path.as_ref())?;
+        let made = self.trusted(path.as_ref(), Missing::IsMade);
+        made.map_err(|errno| self.refuse("make", path.as_ref(), errno))?;
         self.set_attributes(path, attributes)
     }
 
@@ -133,16 +138,18 @@ impl Root {
     pub fn set_attributes(&self, path: impl AsRef<Path>, attributes: Attributes) -> Result<(), FileError> {
         let path = path.as_ref();
         let refuse = |errno| self.refuse("change", path, errno);
-        let found = self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).map_err(refuse)?;
         let Attributes { mode, uid, gid } = attributes;
-        let (parent, name) = self.open_parent(path).map_err(refuse)?;
+        let (parent, name) = self.trusted_parent(path, Missing::IsAnError).map_err(refuse)?;
+        let stat = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(refuse)?;
         chownat(&parent, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(refuse)?;
-        let stat = fstat(&found).map_err(refuse)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            chmodat(&parent, name, Mode::from_raw_mode(mode), AtFlags::empty()).map_err(refuse)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Symlink {
+            return Ok(());
         }
-        Ok(())
+        // Its owner may have put a link there since: this one opens none.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(&parent, name, flags, Mode::empty()).map_err(refuse)?;
+        fchmod(&found, Mode::from_raw_mode(mode)).map_err(refuse)
     }
 
     /// Removes a directory that is empty; that it is not there is fine.
@@ -150,13 +157,58 @@ impl Root {
     /// # Errors
     /// When something is in it, or the kernel refuses.
     pub fn remove_directory(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let removed =
-            self.open_parent(path).and_then(|(parent, name)| unlinkat(&parent, name, AtFlags::REMOVEDIR));
-        match removed {
+        self.remove(path.as_ref(), AtFlags::REMOVEDIR)
+    }
+
+    /// Removes a file or a link; that it is not there is fine.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_entry(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
+        self.remove(path.as_ref(), AtFlags::empty())
+    }
+
+    fn remove(&self, path: &Path, flags: AtFlags) -> Result<(), FileError> {
+        let parent = self.trusted_parent(path, Missing::IsAnError);
+        match parent.and_then(|(parent, name)| unlinkat(&parent, name, flags)) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.refuse("remove", path, errno)),
         }
+    }
+
+    fn trusted_parent<'p>(
+        &self,
+        path: &'p Path,
+        missing: Missing,
+    ) -> rustix::io::Result<(OwnedFd, &'p OsStr)> {
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        Ok((self.trusted(path.parent().unwrap_or(Path::new("")), missing)?, name))
+    }
+
+    /// Opens the directory at `path`, to which nobody else has led us.
+    fn trusted(&self, path: &Path, missing: Missing) -> rustix::io::Result<OwnedFd> {
+        const FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC);
+        let mut here = self.open_directory(Path::new(""))?;
+        let (mut walked, mut ours) = (PathBuf::new(), true);
+        for part in path.components() {
+            let Component::Normal(name) = part else { continue };
+            ours &= only_we_write(&fstat(&here)?);
+            walked.push(name);
+            let stat = match statat(&here, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) if missing == Missing::IsMade => {
+                    mkdirat(&here, name, Mode::from_raw_mode(0o755))?;
+                    statat(&here, name, AtFlags::SYMLINK_NOFOLLOW)?
+                }
+                found => found?,
+            };
+            let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+            here = match (is_link, ours) {
+                (true, true) => self.open_directory(&walked)?,
+                (true, false) => return Err(Errno::LOOP),
+                (false, _) => openat(&here, name, OFlags::RDONLY | OFlags::DIRECTORY | FLAGS, Mode::empty())?,
+            };
+        }
+        Ok(here)
     }
 
     /// The names in a directory, sorted.
@@ -177,6 +229,18 @@ impl Root {
         names.sort();
         Ok(names)
     }
+}
+
+/// What happens to a directory that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    IsMade,
+    IsAnError,
+}
+
+/// Whether only the user that this program runs as makes and removes what is in this directory.
+fn only_we_write(directory: &Stat) -> bool {
+    directory.st_uid == geteuid().as_raw() && directory.st_mode & 0o022 == 0
 }
 
 impl Attributes {
@@ -306,6 +370,30 @@ mod tests {
         assert_eq!(root.entry("file", 10).unwrap().unwrap().attributes.mode, 0o600);
         root.set_attributes("file", attributes(0o4755)).unwrap();
         assert_eq!(root.entry("file", 10).unwrap().unwrap().attributes.mode, 0o4755);
+    }
+
+    /// A user's directory is one that others write, for this test: whoever runs it may be nobody else.
+    #[test]
+    fn a_link_in_a_users_directory_leads_nowhere() {
+        let place = tempfile::tempdir().unwrap();
+        let root = Root::open(place.path(), Scope::InRoot).unwrap();
+        let file = Entry { kind: EntryKind::File(b"text".to_vec()), attributes: attributes(0o600) };
+        root.make_directory("etc", attributes(0o755)).unwrap();
+        root.make_directory("var/home/user", attributes(0o777)).unwrap();
+        std::os::unix::fs::symlink("var/home", place.path().join("home")).unwrap();
+        root.write_entry("home/user/own/file", &file).unwrap();
+        for (link, target) in [("link", "/etc"), ("own/link", "/etc")] {
+            std::os::unix::fs::symlink(target, place.path().join("var/home/user").join(link)).unwrap();
+            let path = format!("home/user/{link}/file");
+            let looped = |error: FileError| error.source.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+            assert!(looped(root.write_entry(&path, &file).unwrap_err()), "{link}");
+            assert!(looped(root.make_directory(&path, attributes(0o755)).unwrap_err()), "{link}");
+            assert!(looped(root.set_attributes(&path, attributes(0o755)).unwrap_err()), "{link}");
+            assert!(looped(root.remove_entry(&path).unwrap_err()), "{link}");
+        }
+        assert_eq!(root.names("etc").unwrap(), Vec::<OsString>::new());
+        root.remove_entry("home/user/link").unwrap();
+        root.remove_entry("home/user/own/file").unwrap();
     }
 
     #[test]

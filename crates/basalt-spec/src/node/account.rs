@@ -6,7 +6,7 @@ use crate::words::{AbsolutePath, GroupName, PasswordHash, UserName};
 
 /// An account on the machine.
 ///
-/// Without `passwordHash` its password is locked, so it is reached by SSH key or not at all.
+/// Without `passwordHash` an account of the image keeps its password, and a new one's is locked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping such as `name: admin`")]
 pub struct NodeUser {
