@@ -51,8 +51,8 @@ enum ConfigCommand {
     },
     /// Keep a document that counts more than all others, and make this machine as all of them say; as `apply FILE`
     Apply {
-        /// The document
-        file: PathBuf,
+        /// The document, by its file or its https:// address
+        file: String,
         /// Print JSON for a program
         #[arg(long)]
         json: bool,

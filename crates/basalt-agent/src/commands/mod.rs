@@ -10,7 +10,7 @@ pub(crate) use config::{ConfigArguments, config};
 pub(crate) use health::{assess, bless, health};
 pub(crate) use install::{InstallArguments, install};
 pub(crate) use reconcile::{
-    ApplyArguments, apply, execute, journal, plan, reconcile_at_boot, shutdown_hooks,
+    ApplyArguments, apply, execute, journal, plan, reconcile_at_boot, shutdown_hooks, stage_hooks,
 };
 pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 

@@ -5,7 +5,7 @@
 use std::{
     fs::{self, DirBuilder},
     os::unix::fs::DirBuilderExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
@@ -25,9 +25,9 @@ use crate::{
 /// What may be typed behind `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArguments {
-    /// A document that is kept and counts more than all others; what it does not say is as before. Without one, the documents
-    /// that are there are followed
-    file: Option<PathBuf>,
+    /// A document that is kept and counts more than all others, by its file or its https:// address; what it does not say is as
+    /// before. Without one, the documents that are there are followed
+    file: Option<String>,
     /// Forget the document that was given before
     #[arg(long, conflicts_with = "file")]
     remove: bool,
@@ -38,7 +38,7 @@ pub(crate) struct ApplyArguments {
 
 impl ApplyArguments {
     /// This document.
-    pub(crate) fn of(file: &Path, json: bool) -> Self {
+    pub(crate) fn of(file: &str, json: bool) -> Self {
         Self { file: Some(file.to_owned()), remove: false, json }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn plan(json: bool) -> AgentResult<ExitCode> {
 pub(crate) fn apply(arguments: &ApplyArguments) -> AgentResult<ExitCode> {
     let ApplyArguments { file, remove, json } = arguments;
     let document = match file {
-        Some(path) => Some(documents::file(path)?.text),
+        Some(place) => Some(documents::given(place)?.text),
         None => None,
     };
     let request = if *remove { Request::Forget } else { Request::Apply { document } };
@@ -131,6 +131,23 @@ pub(crate) fn shutdown_hooks() -> AgentResult<ExitCode> {
         reconcile::run_hooks(&Wish::observe()?.spec, Stage::Shutdown, &System::this()?, &mut journal)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The scripts of a stage around something else that is done. A document that can't be read has none, and must not keep a machine
+/// from the release that can read it.
+pub(crate) fn stage_hooks(stage: Stage) -> AgentResult<()> {
+    let wish = match Wish::observe() {
+        Ok(wish) => wish,
+        Err(error) => {
+            crate::report::failure(&error);
+            return Ok(());
+        }
+    };
+    if wish.spec.hooks.iter().all(|hook| hook.stage != stage) {
+        return Ok(());
+    }
+    let failures = reconcile::run_hooks(&wish.spec, stage, &System::this()?, &mut |_event| {})?;
+    if failures.is_empty() { Ok(()) } else { Err(AgentError::new(Kind::Refused, failures.join("; "))) }
 }
 
 /// One line of JSON for the journal. Nobody can be told that nobody can be told.

@@ -15,9 +15,11 @@ use basalt_fetch::{
 use basalt_node::upgrade::{
     Allowed, Happened, UpgradePlan, UpgradeRefusal, UpgradeStep, boot_records, plan_rollback, plan_upgrade,
 };
+use basalt_spec::node::Stage;
 use basalt_types::{ByteSize, Digest, ImageRef};
 use clap::Args;
 
+use super::stage_hooks;
 use crate::{
     error::{AgentError, AgentResult, Kind, OrFail as _},
     execute::{
@@ -103,6 +105,9 @@ pub(crate) fn upgrade(arguments: &UpgradeArguments) -> AgentResult<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let steps = if extent.stage { plan.staging() } else { &plan.steps };
+    if !steps.is_empty() {
+        stage_hooks(Stage::BeforeUpgrade).map_err(|error| error.hint("nothing was written"))?;
+    }
     let fetched = execute_upgrade(&node, &mut release, steps)?;
     if !steps.is_empty() {
         let (from, to, slot) = (plan.from.version.clone(), plan.to.version.clone(), plan.to.slot);
@@ -113,6 +118,8 @@ pub(crate) fn upgrade(arguments: &UpgradeArguments) -> AgentResult<ExitCode> {
             Happened::Upgraded { from, to, slot, source: source.to_string(), manifest, fetched }
         };
         record(vec![event]).or_fail(Kind::Host)?;
+        stage_hooks(Stage::AfterUpgrade)
+            .map_err(|error| error.hint("the release is written; only the restart was not done"))?;
     }
     finish(&plan, steps, extent.reboot)
 }

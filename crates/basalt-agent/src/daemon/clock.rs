@@ -9,17 +9,16 @@ use super::run_stage;
 use crate::reconcile::{Log, Wish};
 
 /// How long until the network or the end of the start is asked for again.
-const SOON: Duration = Duration::from_secs(5);
+pub(super) const SOON: Duration = Duration::from_secs(5);
 /// What tells a daemon that is started again that a stage of this boot is over.
 const MARKS: &str = "/run/basalt/stage-";
 
 /// How long until the next look: the interval, a tenth more or less so that a thousand machines don't ask at once; sooner after
-/// a failure; soon while a stage is waited for.
-pub(super) fn pause(interval: Duration, failures: u32, first_retry: Duration, waiting: bool) -> Duration {
+/// a failure.
+pub(super) fn pause(interval: Duration, failures: u32, first_retry: Duration) -> Duration {
     let retry = first_retry.saturating_mul(1 << failures.saturating_sub(1).min(16));
     let usual = if failures == 0 { interval } else { retry.min(interval) };
-    let usual = usual.mul_f64(0.9 + 0.2 * fraction());
-    if waiting { usual.min(SOON) } else { usual }
+    usual.mul_f64(0.9 + 0.2 * fraction())
 }
 
 /// Some number from 0 to 1: the kernel draws it.
@@ -104,14 +103,13 @@ mod tests {
     #[test]
     fn looks_come_sooner_after_failures_and_never_all_at_once() {
         let (interval, first) = (Duration::from_secs(300), Duration::from_secs(15));
-        let seconds = |failures, waiting| pause(interval, failures, first, waiting).as_secs_f64();
+        let seconds = |failures| pause(interval, failures, first).as_secs_f64();
         for _ in 0..20 {
-            assert!((270.0..=330.0).contains(&seconds(0, false)));
-            assert!((13.5..=16.5).contains(&seconds(1, false)));
-            assert!((54.0..=66.0).contains(&seconds(3, false)));
-            assert!((270.0..=330.0).contains(&seconds(40, false)));
-            assert!(seconds(0, true) <= 5.0);
+            assert!((270.0..=330.0).contains(&seconds(0)));
+            assert!((13.5..=16.5).contains(&seconds(1)));
+            assert!((54.0..=66.0).contains(&seconds(3)));
+            assert!((270.0..=330.0).contains(&seconds(40)));
         }
-        assert_ne!(seconds(0, false).to_bits(), seconds(0, false).to_bits());
+        assert_ne!(seconds(0).to_bits(), seconds(0).to_bits());
     }
 }

@@ -75,29 +75,33 @@ pub(crate) fn daemon(arguments: &DaemonArguments) -> AgentResult<ExitCode> {
     let (mut stages, mut failures) = (clock::Stages::default(), 0);
     datasource::start();
     notify::send("READY=1");
+    let mut due = Instant::now();
     loop {
-        let report = once(&counters);
-        let good = report.as_ref().is_ok_and(Report::is_good);
-        failures = if good { 0 } else { failures + 1 };
-        let waiting = stages.run(&mut journal);
+        if due <= Instant::now() {
+            let good = once(&counters).as_ref().is_ok_and(Report::is_good);
+            failures = if good { 0 } else { failures + 1 };
+            due = Instant::now() + clock::pause(interval.duration(), failures, FIRST_RETRY);
+        }
+        let until = if stages.run(&mut journal) { due.min(Instant::now() + clock::SOON) } else { due };
         watch.renew().or_fail(Kind::Host)?;
-        let pause = clock::pause(interval.duration(), failures, FIRST_RETRY, waiting);
-        wait(&mut watch, Instant::now() + pause, watchdog)?;
+        if wait(&mut watch, until, watchdog)? {
+            due = Instant::now();
+        }
     }
 }
 
-/// Waits until something changes or the time is over, and tells the watchdog that this loop is alive.
-fn wait(watch: &mut watch::Watch, until: Instant, watchdog: Option<Duration>) -> AgentResult<()> {
+/// Waits until something changes, or the time is over and it gives false; tells the watchdog that this loop is alive.
+fn wait(watch: &mut watch::Watch, until: Instant, watchdog: Option<Duration>) -> AgentResult<bool> {
     loop {
         notify::send("WATCHDOG=1");
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Ok(());
+            return Ok(false);
         }
         let nap = watchdog.map_or(left, |watchdog| left.min(watchdog));
         if watch.wait(nap).or_fail(Kind::Host)? {
             thread::sleep(SETTLE);
-            return Ok(());
+            return Ok(true);
         }
     }
 }

@@ -98,6 +98,8 @@ enum NoDocument {
     Size { name: String, bytes: u64 },
     #[error("{0} is not UTF-8 text")]
     Encoding(String),
+    #[error("{0} would come without protection")]
+    Plain(String),
     #[error("{path} can't be understood")]
     Boot { path: &'static str, source: serde_json::Error },
     #[error("{name} can't be read from {device}")]
@@ -185,6 +187,21 @@ pub(crate) fn file(path: &Path) -> AgentResult<Source> {
     let absent = || AgentError::new(Kind::Host, Unread::new(path, io::ErrorKind::NotFound.into()));
     let text = text.ok_or_else(absent)?;
     Ok(Source { name: path.display().to_string(), text, form: Form::Document })
+}
+
+/// A document that somebody named by its file or its https:// address.
+pub(crate) fn given(place: &str) -> AgentResult<Source> {
+    if place.starts_with("http://") {
+        return Err(AgentError::new(Kind::Refused, NoDocument::Plain(place.to_owned())).hint(
+            "whoever sits between could write it: use https://, or fetch it yourself and name the file",
+        ));
+    }
+    if !place.starts_with("https://") {
+        return file(Path::new(place));
+    }
+    let client = crate::reconcile::client().or_fail(Kind::Host)?;
+    let bytes = client.get(place, MOST_BYTES).or_fail(Kind::Host)?;
+    Ok(Source { name: place.to_owned(), text: text(place, bytes)?, form: Form::Document })
 }
 
 /// The documents of a folder in the order of their names; none if it isn't there.

@@ -84,3 +84,16 @@ fn a_document_that_cannot_be_read_is_no_empty_one() {
     let error = read(place.path()).unwrap_err().error.to_string();
     assert!(error.starts_with("config partition can't be read from "), "{error}");
 }
+
+#[test]
+fn a_document_comes_from_a_file_or_protected() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("node.yaml");
+    fs::write(&path, "x").unwrap();
+    assert_eq!(given(path.to_str().unwrap()).unwrap().text, "x");
+    let refused = given("http://site.example/node.yaml").unwrap_err();
+    assert_eq!(
+        (refused.kind, refused.error.to_string().as_str()),
+        (Kind::Refused, "http://site.example/node.yaml would come without protection")
+    );
+}

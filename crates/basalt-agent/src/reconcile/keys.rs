@@ -86,7 +86,8 @@ pub(super) fn fetch(system: &System, source: &KeySource) -> Result<(), KeysError
     state::write(system, PATH, &all).map_err(kept)
 }
 
-fn client() -> Result<Client, HttpError> {
+/// Asks hosts of the internet, by the proxy that the machine has.
+pub(crate) fn client() -> Result<Client, HttpError> {
     let (short, pause) = (Duration::from_secs(10), Duration::from_secs(1));
     let patience = Patience { connect: short, silence: short, retries: 1, pause };
     // systemd gives services the document's proxy.

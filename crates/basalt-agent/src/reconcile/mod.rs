@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub(crate) use hooks::run as run_hooks;
-pub(crate) use keys::Keys;
+pub(crate) use keys::{Keys, client};
 pub(crate) use state::read_report;
 
 /// Held while a machine is changed.

@@ -52,10 +52,11 @@ pub(super) fn write_record(system: &System, record: &Record) -> AgentResult<()> 
 
 pub(super) fn write_report(report: &Report) -> AgentResult<()> {
     let bytes = serde_json::to_vec_pretty(report).or_fail(Kind::Host)?;
-    write_atomic(Path::new(Report::PATH), &bytes, Access::Public).or_fail(Kind::Host)
+    // A mistake is shown with its line, in which a secret may stand.
+    write_atomic(Path::new(Report::PATH), &bytes, Access::Secret).or_fail(Kind::Host)
 }
 
-/// How the last reconciliation of this boot went; nothing if there was none.
+/// How the last reconciliation of this boot went; nothing if there was none, or for who may not see it.
 pub(crate) fn read_report() -> AgentResult<Option<Report>> {
     let path = Report::PATH;
     match fs::read(path) {
@@ -63,7 +64,9 @@ pub(crate) fn read_report() -> AgentResult<Option<Report>> {
             .map(Some)
             .map_err(|source| Malformed { path: path.to_owned(), source })
             .or_fail(Kind::Format),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
+            Ok(None)
+        }
         Err(error) => Err(AgentError::new(Kind::Host, error)),
     }
 }

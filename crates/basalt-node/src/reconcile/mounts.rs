@@ -29,8 +29,10 @@ pub(super) fn unit(mount: &Mount) -> Result<(UnitWish, String), Refusal> {
         let options: Vec<String> = options.iter().map(|option| quoted(&option.to_string())).collect();
         text = format!("{text}Options={}\n", options.join(","));
     }
-    let remote = file_system.as_ref().is_some_and(|kind| REMOTE.contains(&kind.as_str()))
-        || options.iter().any(|option| option.as_str() == "_netdev");
+    // `HOST:/PATH` of NFS, `//HOST/SHARE` of SMB.
+    let share = source.as_str().contains(":/") || source.as_str().starts_with("//");
+    let kind = file_system.as_ref().is_some_and(|kind| REMOTE.contains(&kind.as_str()));
+    let remote = share || kind || options.iter().any(|option| option.as_str() == "_netdev");
     let run = if remote || *optional == Some(true) { Run::Always } else { Run::AlwaysAndWait };
     let name = format!("{}.mount", escaped(path.as_str()));
     Ok((UnitWish { name, state: None, own: true, run }, text))
