@@ -9,6 +9,7 @@ pub mod module;
 pub mod mount;
 pub mod reboot;
 pub mod uevent;
+pub mod watchdog;
 
 pub mod command;
 pub mod files;

@@ -25,6 +25,7 @@ use crate::{
     plan::{Facts, MachineId, plan},
     report::{Story, boot_time, phase, warn},
     wanted::Wanted,
+    watchdog,
 };
 
 const SYS: &str = "/sys";
@@ -53,6 +54,7 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let loader = observe_loader(&wanted, &mut drivers)?;
     drivers.coldplug(Path::new(SYS))?;
     drivers.load_first()?;
+    arm_watchdog(&wanted, &mut drivers)?;
     phase(&format!("loaded {} kernel modules, looking for root {}", drivers.loaded, wanted.root_hash.hex()));
 
     let found = find_root(&mut Search { wanted: &wanted, uevents, drivers, loader, story })?;
@@ -62,6 +64,7 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let machine_id = observe_machine_id();
     let arguments = env::args_os().skip(1).collect();
 
+    watchdog::ping();
     let steps = plan(&wanted, &Facts { found, root, hash, superblock, machine_id, started, arguments })?;
     phase("the root is known; verifying, mounting and starting it");
     execute(&steps)
@@ -81,6 +84,20 @@ fn mount_kernel_file_systems() -> Result<(), MountError> {
         let (source, target, data) = (kind.to_owned(), target.into(), data.to_owned());
         Mount { source, target, kind, options, data }.execute()?;
     }
+    Ok(())
+}
+
+/// The machine's own watchdog, or the kernel's, which restarts a machine whose programs hang but not one whose kernel does.
+fn arm_watchdog(wanted: &Wanted, drivers: &mut Drivers<'_>) -> Result<(), InitError> {
+    let Some(timeout) = wanted.watchdog else { return Ok(()) };
+    if !watchdog::is_there() {
+        // Chipsets have theirs behind a device that the first round made.
+        drivers.coldplug(Path::new(SYS))?;
+    }
+    if !watchdog::is_there() {
+        drivers.load_optional("softdog")?;
+    }
+    watchdog::arm(timeout);
     Ok(())
 }
 
@@ -132,7 +149,8 @@ fn look_until_found(search: &mut Search<'_>) -> Result<FoundRoot, InitError> {
         if left.is_zero() {
             return Err(InitError::NotFound(search.wanted.device_timeout));
         }
-        match hear(search, better.unwrap_or(left).min(left))? {
+        watchdog::ping();
+        match hear(search, better.unwrap_or(left).min(left).min(watchdog::BETWEEN_PINGS))? {
             Some(heard) => learn(search, &heard)?,
             None => settled = true,
         }

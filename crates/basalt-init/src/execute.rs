@@ -18,8 +18,9 @@ use basalt_formats::verity::BLOCK_SIZE;
 
 use crate::{
     error::InitError,
-    plan::{BootRecord, ROOT_DEVICE, Step},
+    plan::{BootRecord, ROOT_DEVICE, SYSTEMD, Step},
     report::{self, boot_time},
+    watchdog,
 };
 
 /// Executes `steps` in order; does not come back when the last one becomes the image's init.
@@ -79,6 +80,9 @@ fn write_record(path: &Path, record: &BootRecord) -> Result<(), InitError> {
 /// Comes back only with an error.
 fn start(programs: &[OsString], arguments: &[OsString]) -> InitError {
     for program in programs {
+        if program != SYSTEMD {
+            watchdog::disarm();
+        }
         match become_program(program, arguments) {
             Ok(never) => match never {},
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

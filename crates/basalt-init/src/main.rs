@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Invariants: nothing is mounted that dm-verity does not check; no shell, no network, no file of configuration; every
-//! failure is told on the console and ends in a reboot, so that the boot loader's counters can fall back.
+//! failure is told on the console and ends in a reboot, and so does a hang once the drivers are loaded, so that the boot loader's
+//! counters can fall back.
 //!
 //! Not here: unlocking data, growing the disk, rendering `/etc`: the image's own `basalt-agent` does it, verified.
 
@@ -25,6 +26,7 @@ mod live;
 mod plan;
 mod report;
 mod wanted;
+mod watchdog;
 
 #[cfg(test)]
 mod tests;

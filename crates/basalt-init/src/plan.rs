@@ -25,7 +25,9 @@ pub(crate) const SYSROOT: &str = "/sysroot";
 /// What moves along with the root, in this order.
 const MOVED: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 /// What runs at the end: the first that is there.
-const INITS: [&str; 2] = ["/usr/lib/systemd/systemd", "/sbin/init"];
+const INITS: [&str; 2] = [SYSTEMD, "/sbin/init"];
+/// What takes the watchdog over.
+pub(crate) const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
 /// Everything the plan depends on.
 #[derive(Clone, Debug)]

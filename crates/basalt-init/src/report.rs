@@ -13,6 +13,7 @@ use crate::{
     disks::Disk,
     error::InitError,
     wanted::{Wanted, reboot_delay},
+    watchdog,
 };
 
 const PROGRAM: &str = "basalt-init";
@@ -118,7 +119,13 @@ pub(crate) fn restart(text: &str) {
     if let Err(_unheard) = console::announce(PROGRAM, &text) {
         // No console at all: restarting is all that is left.
     }
-    std::thread::sleep(delay);
+    let mut left = delay;
+    while !left.is_zero() {
+        watchdog::ping();
+        let slice = left.min(watchdog::BETWEEN_PINGS);
+        std::thread::sleep(slice);
+        left -= slice;
+    }
     if let Err(error) = restart_machine() {
         warn(&chain(&error));
     }

@@ -5,6 +5,8 @@ use std::{num::ParseIntError, time::Duration};
 use basalt_formats::cmdline::{CommandLine, CommandLineError};
 use basalt_types::{Digest, DigestError, Guid};
 
+use crate::watchdog;
+
 const DEVICE_TIMEOUT: Duration = Duration::from_secs(60);
 const REBOOT_DELAY: Duration = Duration::from_secs(10);
 
@@ -17,6 +19,8 @@ pub(crate) struct Wanted {
     pub(crate) live: bool,
     /// `basalt.device_timeout=`: how long to wait for its partitions.
     pub(crate) device_timeout: Duration,
+    /// `systemd.watchdog_sec=`: how long the machine may hang before it restarts; none when that is off.
+    pub(crate) watchdog: Option<Duration>,
     /// `init=`: what to run instead of the image's init.
     pub(crate) init: Option<String>,
     /// `NAME.PARAMETER=VALUE`: what to tell modules, each word as the module takes it.
@@ -55,6 +59,7 @@ impl Wanted {
             root_hash,
             live: line.has("basalt.live"),
             device_timeout: seconds(&line, "basalt.device_timeout")?.unwrap_or(DEVICE_TIMEOUT),
+            watchdog: watchdog_timeout(line.get("systemd.watchdog_sec")),
             init: line.get("init").map(str::to_owned),
             module_parameters: line.args().iter().filter_map(|arg| module_parameter(arg.as_str())).collect(),
             blacklist: blacklist.map(|name| name.replace('-', "_")).collect(),
@@ -77,6 +82,15 @@ impl Wanted {
 pub(crate) fn reboot_delay(text: &str) -> Duration {
     let asked = text.parse().ok().and_then(|line| seconds(&line, "basalt.reboot_delay").ok().flatten());
     asked.unwrap_or(REBOOT_DELAY)
+}
+
+/// systemd's own word (systemd(1)), so that one says it for both. What it writes as a time span with a unit is left to it.
+fn watchdog_timeout(value: Option<&str>) -> Option<Duration> {
+    match value {
+        Some("off" | "0") => None,
+        Some(seconds) => Some(seconds.parse().map_or(watchdog::TIMEOUT, Duration::from_secs)),
+        None => Some(watchdog::TIMEOUT),
+    }
 }
 
 fn half(digest: &Digest, from: usize) -> Guid {

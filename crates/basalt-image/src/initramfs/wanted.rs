@@ -1,6 +1,6 @@
 //! The one table of modules that an initramfs begins with.
 //!
-//! A module is here when a machine's disk can't be found or verified without it. Network, graphics, keyboards, file
+//! A module is here when a machine's disk can't be found or verified without it, or a hang on the way not be noticed. Network, graphics, keyboards, file
 //! systems of data volumes and everything else is loaded by the image's own udev after the root is there.
 
 use std::fmt;
@@ -17,6 +17,8 @@ pub enum ModuleClass {
     Processor,
     /// Reads the boot loader's variables. Loaded when the firmware is UEFI.
     Firmware,
+    /// Restarts a machine that hangs, from here on. The kernel's own timer when the machine has none.
+    Watchdog,
     /// Disks that a hypervisor offers.
     Virtual,
     /// NVMe, also behind Intel's volume management.
@@ -34,10 +36,24 @@ pub enum ModuleClass {
 }
 
 /// The modules by class, in the order in which they are loaded.
-pub const WANTED: [(ModuleClass, &[&str]); 10] = [
+pub const WANTED: [(ModuleClass, &[&str]); 11] = [
     (ModuleClass::Root, &["dm_verity", "erofs", "overlay"]),
     (ModuleClass::Processor, &["sha256_ssse3", "sha256_arm64", "sha2_ce"]),
     (ModuleClass::Firmware, &["efivarfs"]),
+    (
+        ModuleClass::Watchdog,
+        &[
+            // Intel's chipsets have iTCO behind the LPC bridge or, since Skylake, behind the SMBus controller.
+            "lpc_ich",
+            "i2c_i801",
+            "iTCO_wdt",
+            "sp5100_tco",
+            "wdat_wdt",
+            "hpwdt",
+            "i6300esb",
+            "softdog",
+        ],
+    ),
     (
         ModuleClass::Virtual,
         &[
@@ -82,6 +98,7 @@ impl ModuleClass {
             Self::Root => true,
             Self::Processor
             | Self::Firmware
+            | Self::Watchdog
             | Self::Virtual
             | Self::Nvme
             | Self::Ata
@@ -99,6 +116,7 @@ impl ModuleClass {
             Self::Root
             | Self::Processor
             | Self::Firmware
+            | Self::Watchdog
             | Self::Virtual
             | Self::Nvme
             | Self::Ata
@@ -113,6 +131,7 @@ impl fmt::Display for ModuleClass {
             Self::Root => "the verified root",
             Self::Processor => "quick hashing",
             Self::Firmware => "the boot loader's variables",
+            Self::Watchdog => "the watchdog",
             Self::Virtual => "disks of virtual machines",
             Self::Nvme => "NVMe disks",
             Self::Ata => "SATA disks",

@@ -91,7 +91,10 @@ fn a_boot_waits_until_the_deadline_and_not_longer() {
     );
     let last = Trial::LastResort { entry: "edge_2.0+0-3.efi".parse().unwrap() };
     for trial in [last, Trial::None] {
-        assert_eq!(verdict(&trial, std::slice::from_ref(&bad), second), not_good(&["web: failed: x.service"], false));
+        assert_eq!(
+            verdict(&trial, std::slice::from_ref(&bad), second),
+            not_good(&["web: failed: x.service"], false)
+        );
     }
 }
 

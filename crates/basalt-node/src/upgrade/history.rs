@@ -135,7 +135,7 @@ fn why(given_up: &ImageVersion, tries: u32, told: &[&Happened]) -> String {
         (None, _) => format!("each of its {silent} boots {ended}"),
         (Some(last), 0) => last.clone(),
         (Some(last), 1) => format!("{last}; another boot of it {ended}"),
-        (Some(last), _) => format!("{last}; {silent} other boots of it {ended}"),
+        (Some(last), _) => format!("{last}; {silent} other boots of it ended before they could say anything"),
     }
 }
 

@@ -11,12 +11,19 @@ use basalt_types::Digest;
 use super::{ReleaseError, Request};
 
 /// What every command line has; the recipe's come later and win.
-const OWN_ARGUMENTS: [&str; 2] = [
+const OWN_ARGUMENTS: [&str; 6] = [
     // The kernel falls back to the partition table's copy only when it is told to (block/partitions/efi.c): a power cut
     // while the table is rewritten must leave a disk that boots.
     "gpt",
     // Seconds until a kernel that panicked restarts. Without it it waits for ever, and no boot counter counts.
     "panic=10",
+    // A processor that is stuck in the kernel, for 30 s with interrupts off or 60 s with them on, is a panic: a machine that
+    // hangs must restart, whether it has a watchdog of its own or not.
+    "watchdog_thresh=30",
+    "nmi_watchdog=panic",
+    "softlockup_panic=1",
+    // systemd stays where it crashed otherwise, and a machine without process 1 does nothing more.
+    "systemd.crash_reboot",
 ];
 
 /// The files of the tree that boot it.
