@@ -15,6 +15,7 @@ mod fixtures;
 mod http;
 mod mirror;
 mod registry;
+mod release;
 mod shell;
 mod trixie;
 
@@ -22,6 +23,7 @@ pub use fixtures::{Login, TestImage, basalt_program, patience, require_tool, run
 pub use http::{Fault, StaticServer};
 pub use mirror::{Archive, CachingMirror};
 pub use registry::{Door, Registry};
+pub use release::{VERSIONS, second_release};
 pub use shell::{Output, Shell, ShellError};
 pub use trixie::Trixie;
 

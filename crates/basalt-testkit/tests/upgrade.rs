@@ -5,55 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking")]
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
-use basalt_exec::command::{Command, Exit, Program};
-use basalt_testkit::{Login, Shell, basalt_program, patience, run_tool, test_image};
+use basalt_testkit::{Login, Shell, patience, second_release, test_image};
 use basalt_vm::{Disk, Machine, Running};
 
 const SOURCE: &str = "oci:/run/release";
-
-/// The second release as a disk with a file system that holds an OCI layout.
-fn second_release(folder: &Path) -> PathBuf {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/edge");
-    let project = folder.join("edge");
-    run("cp", "coreutils", &["-r", &text(&example), &text(&project)]);
-    let recipe = fs::read_to_string(project.join("recipe.yaml")).unwrap();
-    let second = recipe.replace("version: 0.1.0", "version: 0.2.0");
-    let more = "files:\n  - path: /usr/share/second\n    content: second\n";
-    let second = second.replace("files:\n", more);
-    assert!(
-        second.contains("0.2.0") && second.contains(more),
-        "the example has changed: the edit finds nothing"
-    );
-    fs::write(project.join("recipe.yaml"), format!("{second}\noutputs: [oci]\n")).unwrap();
-    let basalt = Program::at(basalt_program("basalt")).unwrap();
-    let mut build = Command::new(&basalt).timeout(Duration::from_secs(1200)).args(["build", "--locked"]);
-    for name in ["BASALT_CACHE", "BASALT_NODE_DIR", "HOME", "PATH"] {
-        build = match std::env::var_os(name) {
-            Some(value) => build.env(name, value),
-            None => build,
-        };
-    }
-    build.arg(project.join("recipe.yaml")).arg("-o").arg(folder.join("out")).run().unwrap();
-    let (layout, disk) = (folder.join("layout"), folder.join("release.ext4"));
-    fs::create_dir(&layout).unwrap();
-    run("tar", "tar", &["-xf", &text(&folder.join("out/edge.oci.tar")), "-C", &text(&layout)]);
-    run("mkfs.ext4", "e2fsprogs", &["-q", "-d", &text(&layout), &text(&disk), "512M"]);
-    disk
-}
-
-fn text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-fn run(tool: &str, package: &'static str, arguments: &[&str]) {
-    let finished = run_tool(tool, package, arguments);
-    assert_eq!(finished.exit, Exit::Code(0), "{tool}: {}", finished.stderr_tail);
-}
 
 /// A root shell on a machine that has finished starting with this release.
 fn root_shell<'a>(machine: &'a mut Running, login: &Login, version: &str) -> Shell<'a> {
@@ -69,9 +28,7 @@ fn root_shell<'a>(machine: &'a mut Running, login: &Login, version: &str) -> She
     assert_eq!((state.text.trim(), failed.trim()), ("running", ""), "{journal}");
     let status = check(&mut shell, "basalt-agent status");
     assert!(status.contains(&format!("edge {version} · amd64 · healthy")), "{status}");
-    check(&mut shell, "mkdir -p /run/release && mount -o ro /dev/vdb /run/release");
-    // Fails where the boot loader counted nothing: the entry was good before.
-    shell.run("systemctl start systemd-bless-boot.service").unwrap();
+    check(&mut shell, "mkdir -p /run/release && mount -o ro /dev/disk/by-id/virtio-basalt1 /run/release");
     shell
 }
 
@@ -103,8 +60,14 @@ fn said(began: Instant, what: &str) {
     eprintln!("upgrade: {what} after {:.0} s", began.elapsed().as_secs_f64());
 }
 
+/// What the history says, without its times.
+fn history(shell: &mut Shell<'_>) -> Vec<String> {
+    let lines = check(shell, "basalt-agent history");
+    lines.lines().filter_map(|line| line.split_once(' ')).map(|(_, event)| event.to_owned()).collect()
+}
+
 #[test]
-fn a_good_release_is_kept_and_left_by_a_rollback() {
+fn a_good_release_is_kept_and_left_by_a_rollback_and_a_bad_one_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let (mut machine, login, began) = (machine(folder.path()), test_image().login(), Instant::now());
     let within = patience(&machine, Duration::from_secs(30));
@@ -130,5 +93,39 @@ fn a_good_release_is_kept_and_left_by_a_rollback() {
     let mut shell = root_shell(&mut machine, &login, "0.1.0");
     said(began, "0.1.0 runs again");
     assert_eq!(check(&mut shell, "cat /var/kept"), "kept");
+    let told = history(&mut shell);
+    assert!(told.iter().any(|line| line.starts_with("found good  0.2.0 after ")), "{told:?}");
+
+    // The same release with a unit that fails. It has its last try: the soak's fallback table uses up all three.
+    check(&mut shell, "mkdir /var/lib/fault && touch /var/lib/fault/unit && basalt-agent rollback");
+    check(&mut shell, "cd /boot/EFI/Linux && mv edge_0.2.0+3-0.efi edge_0.2.0+1-2.efi && sync");
+    shell.type_line("systemctl reboot").unwrap();
+    let mut shell = fallen_back(&mut machine, &login);
+    said(began, "0.1.0 runs, because 0.2.0 failed");
+    assert_eq!(check(&mut shell, "cat /var/kept"), "kept");
+    assert_eq!(entries(&mut shell), ["edge_0.1.0.efi", "edge_0.2.0+0-3.efi"]);
+    let told = history(&mut shell);
+    let not_good = told.iter().find(|line| line.starts_with("not good    0.2.0 (edge_0.2.0+0-3.efi) after "));
+    let why = "system: failed: fault-unit.service";
+    assert!(not_good.is_some_and(|line| line.ends_with(&format!(" s: {why}"))), "{told:?}");
+    let fell = "fell back   0.2.0 → 0.1.0: no boot of it was found good (edge_0.2.0+0-3.efi)";
+    let fell = format!("{fell}: {why}; 2 other boots of it ended before they could say anything");
+    assert_eq!(told[told.len() - 2], fell);
+    let status = shell.run("basalt-agent status").unwrap();
+    assert_eq!(status.status, 1, "{}", status.text);
+    assert!(status.text.contains("0.2.0 was given up"), "{}", status.text);
+    let refused = shell.run(&format!("basalt-agent upgrade {SOURCE}")).unwrap();
+    assert!(refused.status == 4 && refused.text.contains("--retry"), "{}", refused.text);
     eprintln!("{}", check(&mut shell, "basalt-agent history"));
+}
+
+/// A root shell on a machine that has given a release up. Nobody logs in before: each boot of the other one ends by itself.
+fn fallen_back<'a>(machine: &'a mut Running, login: &Login) -> Shell<'a> {
+    let within = patience(machine, Duration::from_secs(120));
+    machine.console().unwrap().expect("slot a", within).unwrap();
+    let mut shell = Shell::login(machine, login).unwrap();
+    shell.become_root(login).unwrap();
+    shell.run_within("systemctl is-system-running --wait", within).unwrap();
+    check(&mut shell, "mkdir -p /run/release && mount -o ro /dev/disk/by-id/virtio-basalt1 /run/release");
+    shell
 }

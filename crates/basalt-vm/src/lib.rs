@@ -32,7 +32,7 @@ pub use console::Console;
 pub use error::{HostError, PlanError, VmError};
 pub use host::{Host, Tool};
 pub use machine::{
-    Accel, Bus, Disk, DiskFormat, Display, Firmware, Machine, Network, OnReboot, SerialPort, Write,
+    Accel, Bus, Clock, Disk, DiskFormat, Display, Firmware, Machine, Network, OnReboot, SerialPort, Write,
 };
 pub use plan::{DiskPlan, Plan, TpmPlan, VarsPlan, plan};
 pub use probe::KvmState;

@@ -31,6 +31,10 @@ pub struct Machine {
     /// SMBIOS type 11 strings: systemd reads credentials (`io.systemd.credential:NAME=VALUE`) and the UKI stub extra kernel
     /// arguments (`io.systemd.stub.kernel-cmdline-extra=…`, without Secure Boot) from them.
     pub oem_strings: Vec<String>,
+    /// An Intel 6300ESB on the PCI bus, which resets the machine when nobody says in time that all is well.
+    pub watchdog: bool,
+    /// What the battery-backed clock says at power-on.
+    pub clock: Clock,
 }
 
 impl Machine {
@@ -63,6 +67,8 @@ impl Machine {
             accel: Accel::Best,
             on_reboot: OnReboot::Restart,
             oem_strings: Vec::new(),
+            watchdog: false,
+            clock: Clock::Host,
         }
     }
 }
@@ -230,4 +236,14 @@ pub enum OnReboot {
     Restart,
     /// The machine's process ends.
     Exit,
+}
+
+/// What the battery-backed clock says at power-on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Clock {
+    /// The host's time.
+    Host,
+    /// 1 January 1970: the battery is empty.
+    Epoch,
 }

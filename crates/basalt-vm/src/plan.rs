@@ -4,7 +4,7 @@ use crate::{
     error::{HostError, PlanError},
     host::{Host, Tool},
     machine::{
-        Accel, Bus, Disk, DiskFormat, Display, Firmware, Machine, Network, OnReboot, SerialPort, Write,
+        Accel, Bus, Clock, Disk, DiskFormat, Display, Firmware, Machine, Network, OnReboot, SerialPort, Write,
     },
     probe::KvmState,
 };
@@ -250,7 +250,13 @@ impl Argv {
         }
         self.push("-smp", machine.cpus.to_string());
         self.push("-m", format!("{}B", machine.memory.get()));
-        self.push("-rtc", "base=utc");
+        match machine.clock {
+            Clock::Host => self.push("-rtc", "base=utc"),
+            Clock::Epoch => self.push("-rtc", "base=1970-01-01T00:00:00"),
+        }
+        if machine.watchdog {
+            self.push("-device", "i6300esb");
+        }
         self.push("-object", "rng-random,id=entropy,filename=/dev/urandom");
         self.push("-device", "virtio-rng-pci,rng=entropy");
         for string in &machine.oem_strings {

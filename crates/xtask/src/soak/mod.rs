@@ -5,6 +5,7 @@ mod bases;
 mod boots;
 mod builds;
 mod chance;
+mod fallback;
 mod fuzz;
 mod properties;
 mod trees;
@@ -58,6 +59,18 @@ pub(crate) enum Arguments {
         #[arg(long)]
         dist: Option<PathBuf>,
     },
+    /// Let an upgraded machine fail in each way of the fallback table, and expect the old release and the reason
+    Fallback {
+        /// The folder with the image
+        #[arg(long, default_value = "out")]
+        image: PathBuf,
+        /// Only rows whose name contains this; the others' outcomes stay those of their last run
+        #[arg(long)]
+        only: Option<String>,
+        /// The disk of an upgraded machine that an earlier run made, instead of upgrading one
+        #[arg(long)]
+        base: Option<PathBuf>,
+    },
     /// Read changed EROFS images: no panic, no memory without a bound
     Fuzz {
         /// How many
@@ -93,6 +106,13 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         Arguments::Kills { count, dist } => {
             (format!("kills --count {count}"), builds::kill(*count, dist.clone())?)
         }
+        Arguments::Fallback { image, only, base } => {
+            let result = fallback::run(image, only.as_deref(), base.clone())?;
+            if only.is_some() {
+                return Ok(());
+            }
+            ("fallback".to_owned(), result)
+        }
         Arguments::Fuzz { executions, seed } => {
             (format!("fuzz --executions {executions} --seed {seed}"), fuzz::run(*executions, *seed)?)
         }
@@ -106,9 +126,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
 
 /// Adds a line to the day's file.
 fn record(command: &str, result: &str) -> Done {
-    let date = Command::new(&Program::find("date", "coreutils")?).args(["-u", "+%F %H:%M"]).run()?;
-    let date = String::from_utf8_lossy(&date).trim().to_owned();
-    let (day, time) = date.split_once(' ').unwrap_or((&date, ""));
+    let (day, time) = now()?;
     let path = paths::root().join(format!("docs/results/{day}-soak.md"));
     let title = format!(
         "# {day}: soak\n\n| ended (UTC) | commit | `cargo xtask soak …` | result |\n|---|---|---|---|\n"
@@ -119,4 +137,12 @@ fn record(command: &str, result: &str) -> Done {
     let mut file =
         OpenOptions::new().create(true).append(true).open(&path).map_err(TaskError::io("open", &path))?;
     file.write_all(line.as_bytes()).map_err(TaskError::io("write", &path))
+}
+
+/// The day and the time, in UTC.
+fn now() -> Done<(String, String)> {
+    let date = Command::new(&Program::find("date", "coreutils")?).args(["-u", "+%F %H:%M"]).run()?;
+    let date = String::from_utf8_lossy(&date).trim().to_owned();
+    let (day, time) = date.split_once(' ').unwrap_or((&date, ""));
+    Ok((day.to_owned(), time.to_owned()))
 }
