@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr as _, time::Duration};
 
+use basalt_types::Digest;
 use der::{DecodePem as _, Encode as _, EncodePem as _, asn1::GeneralizedTime, pem::LineEnding};
 use rsa::{pkcs1v15::SigningKey, sha2::Sha256};
 use sha2::Digest as _;
@@ -28,6 +29,11 @@ pub struct Validity {
     /// The last second.
     pub to: u64,
 }
+
+/// A certificate that can't be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no certificate (RFC 5280)")]
+pub struct EncodingError(#[from] der::Error);
 
 /// Why there is no certificate.
 #[derive(Debug)]
@@ -123,16 +129,31 @@ impl BuilderProfile for Own {
 ///
 /// # Errors
 /// When it is none.
-pub fn certificate_from_pem(pem: &str) -> Result<Certificate, der::Error> {
-    Certificate::from_pem(pem)
+pub fn certificate_from_pem(pem: &str) -> Result<Certificate, EncodingError> {
+    Ok(Certificate::from_pem(pem)?)
 }
 
 /// Writes a certificate in PEM.
 ///
 /// # Errors
 /// When it can't be encoded.
-pub fn certificate_to_pem(certificate: &Certificate) -> Result<String, der::Error> {
-    certificate.to_pem(LineEnding::LF)
+pub fn certificate_to_pem(certificate: &Certificate) -> Result<String, EncodingError> {
+    Ok(certificate.to_pem(LineEnding::LF)?)
+}
+
+/// The SHA-256 digest of a certificate in DER, which people compare.
+///
+/// # Errors
+/// When it can't be encoded.
+pub fn certificate_digest(certificate: &Certificate) -> Result<Digest, EncodingError> {
+    Ok(Digest::of(&certificate.to_der()?))
+}
+
+/// From when to when it is valid.
+pub fn validity(certificate: &Certificate) -> Validity {
+    let validity = certificate.tbs_certificate().validity();
+    let seconds = |time: Time| time.to_unix_duration().as_secs();
+    Validity { from: seconds(validity.not_before), to: seconds(validity.not_after) }
 }
 
 /// Whose certificate it is, for people.

@@ -18,7 +18,8 @@ mod message;
 pub mod variable;
 
 pub use certificate::{
-    IssueError, Validity, certificate_from_pem, certificate_to_pem, common_name, self_signed,
+    EncodingError, IssueError, Validity, certificate_digest, certificate_from_pem, certificate_to_pem,
+    common_name, self_signed, validity,
 };
 pub use key::{KeyError, LocalKey, PrivateKey, Sign, SignError};
 pub use message::MessageError;

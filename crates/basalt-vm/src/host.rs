@@ -23,6 +23,8 @@ pub struct Host {
     pub setpriv: Option<PathBuf>,
     /// OVMF code and its matching empty variable store.
     pub ovmf: Option<(PathBuf, PathBuf)>,
+    /// The same of the build that enforces Secure Boot.
+    pub ovmf_secure: Option<(PathBuf, PathBuf)>,
     /// Whether KVM runs guest code.
     pub kvm: KvmState,
 }
@@ -40,6 +42,8 @@ pub enum Tool {
     Setpriv,
     /// UEFI firmware files.
     Ovmf,
+    /// Those that enforce Secure Boot.
+    OvmfSecure,
 }
 
 /// Where distributions keep 4 MiB OVMF builds without enforced Secure Boot: (code, empty variables).
@@ -57,6 +61,25 @@ const OVMF: [(&str, &str); 7] = [
     ("/usr/share/qemu/ovmf-x86_64-4m-code.bin", "/usr/share/qemu/ovmf-x86_64-4m-vars.bin"),
 ];
 
+/// The builds that enforce Secure Boot once keys are enrolled, which need system management mode.
+const OVMF_SECURE: [(&str, &str); 5] = [
+    // Debian, Ubuntu
+    ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    // Fedora
+    ("/usr/share/edk2/ovmf/OVMF_CODE_4M.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS_4M.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    // Arch
+    ("/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    // openSUSE
+    ("/usr/share/qemu/ovmf-x86_64-smm-code.bin", "/usr/share/qemu/ovmf-x86_64-smm-vars.bin"),
+];
+
+/// The first pair whose files are both there.
+fn firmware(places: &[(&str, &str)]) -> Option<(PathBuf, PathBuf)> {
+    let pairs = places.iter().map(|(code, vars)| (PathBuf::from(code), PathBuf::from(vars)));
+    pairs.into_iter().find(|(code, vars)| code.is_file() && vars.is_file())
+}
+
 impl Host {
     /// Looks once per process; the KVM probe runs a guest for at most five seconds.
     pub fn observe() -> &'static Self {
@@ -69,10 +92,8 @@ impl Host {
                 qemu_img: find("qemu-img"),
                 swtpm: find("swtpm"),
                 setpriv: setpriv().cloned(),
-                ovmf: OVMF
-                    .into_iter()
-                    .map(|(code, vars)| (PathBuf::from(code), PathBuf::from(vars)))
-                    .find(|(code, vars)| code.is_file() && vars.is_file()),
+                ovmf: firmware(&OVMF),
+                ovmf_secure: firmware(&OVMF_SECURE),
             }
         })
     }
@@ -98,6 +119,7 @@ impl Host {
             Tool::Swtpm => self.swtpm.is_some(),
             Tool::Setpriv => self.setpriv.is_some(),
             Tool::Ovmf => self.ovmf.is_some(),
+            Tool::OvmfSecure => self.ovmf_secure.is_some(),
         }
     }
 }
@@ -111,6 +133,7 @@ impl Tool {
             Self::Swtpm => "swtpm",
             Self::Setpriv => "setpriv",
             Self::Ovmf => "OVMF firmware",
+            Self::OvmfSecure => "OVMF firmware with Secure Boot",
         }
     }
 
@@ -121,7 +144,7 @@ impl Tool {
             Self::QemuImg => "qemu-utils",
             Self::Swtpm => "swtpm",
             Self::Setpriv => "util-linux",
-            Self::Ovmf => "ovmf",
+            Self::Ovmf | Self::OvmfSecure => "ovmf",
         }
     }
 
@@ -132,7 +155,7 @@ impl Tool {
             Self::QemuImg => "qemu-img",
             Self::Swtpm => "swtpm",
             Self::Setpriv => "util-linux",
-            Self::Ovmf => "edk2-ovmf",
+            Self::Ovmf | Self::OvmfSecure => "edk2-ovmf",
         }
     }
 
@@ -143,7 +166,7 @@ impl Tool {
             Self::QemuImg => "qemu-img",
             Self::Swtpm => "swtpm",
             Self::Setpriv => "util-linux",
-            Self::Ovmf => "edk2-ovmf",
+            Self::Ovmf | Self::OvmfSecure => "edk2-ovmf",
         }
     }
 }

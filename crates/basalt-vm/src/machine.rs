@@ -80,7 +80,7 @@ pub enum Firmware {
     /// UEFI with a private, writable copy of the empty variable store.
     #[serde(rename_all = "camelCase")]
     Ovmf {
-        /// Enforce signatures (needs enrolled keys). Refused by [`crate::plan()`] until signing exists.
+        /// Enforce signatures once keys are enrolled. The variable store is empty, so the machine starts in setup mode.
         secure_boot: bool,
     },
     /// QEMU's own loader of a Linux kernel.

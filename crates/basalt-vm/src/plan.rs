@@ -95,10 +95,7 @@ pub fn plan(machine: &Machine, host: &Host, sizes: &[ByteSize], scratch: &Path) 
         .enumerate()
         .map(|(index, (disk, size))| plan_disk(index, disk, *size, scratch))
         .collect();
-    let vars = match (&machine.firmware, &host.ovmf) {
-        (Firmware::Ovmf { .. }, Some((_, empty))) => Some(plan_vars(empty, scratch)),
-        (Firmware::Ovmf { .. } | Firmware::DirectKernel { .. }, _) => None,
-    };
+    let vars = firmware(machine, host).map(|(_, empty)| plan_vars(empty, scratch));
     let tpm = match &host.swtpm {
         Some(swtpm) if machine.tpm => Some(plan_tpm(swtpm, scratch)),
         Some(_) | None => None,
@@ -124,13 +121,23 @@ pub fn plan(machine: &Machine, host: &Host, sizes: &[ByteSize], scratch: &Path) 
 fn needed(machine: &Machine) -> Vec<Tool> {
     let mut tools = vec![Tool::Qemu, Tool::QemuImg, Tool::Setpriv];
     match machine.firmware {
-        Firmware::Ovmf { .. } => tools.push(Tool::Ovmf),
+        Firmware::Ovmf { secure_boot: false } => tools.push(Tool::Ovmf),
+        Firmware::Ovmf { secure_boot: true } => tools.push(Tool::OvmfSecure),
         Firmware::DirectKernel { .. } => {}
     }
     if machine.tpm {
         tools.push(Tool::Swtpm);
     }
     tools
+}
+
+/// Code and empty variables of what runs first, when that is UEFI.
+fn firmware<'a>(machine: &Machine, host: &'a Host) -> Option<&'a (PathBuf, PathBuf)> {
+    match machine.firmware {
+        Firmware::Ovmf { secure_boot: false } => host.ovmf.as_ref(),
+        Firmware::Ovmf { secure_boot: true } => host.ovmf_secure.as_ref(),
+        Firmware::DirectKernel { .. } => None,
+    }
 }
 
 fn refusals(machine: &Machine, sizes: &[ByteSize]) -> Vec<String> {
@@ -141,10 +148,11 @@ fn refusals(machine: &Machine, sizes: &[ByteSize]) -> Vec<String> {
             refusals.push(why);
         }
     };
-    match machine.firmware {
-        Firmware::Ovmf { secure_boot } => refuse(secure_boot, "Secure Boot is not supported yet".to_owned()),
-        Firmware::DirectKernel { .. } => {}
-    }
+    let secure = machine.firmware == Firmware::Ovmf { secure_boot: true };
+    refuse(
+        secure && on(Bus::Ide) > 0,
+        "Secure Boot and disks on IDE, whose board lacks what it needs".to_owned(),
+    );
     refuse(
         sizes.len() != machine.disks.len(),
         format!("{} disks but {} sizes", machine.disks.len(), sizes.len()),
@@ -238,7 +246,17 @@ impl Argv {
         let ide = machine.disks.iter().any(|disk| disk.bus == Bus::Ide);
         self.push("-name", "basalt,process=basalt-vm");
         self.0.push("-nodefaults".to_owned());
-        self.push("-machine", if ide { "pc,vmport=off" } else { "q35,smm=off,vmport=off" });
+        let secure = machine.firmware == Firmware::Ovmf { secure_boot: true };
+        let board = match (ide, secure) {
+            (true, _) => "pc,vmport=off",
+            (false, false) => "q35,smm=off,vmport=off",
+            // Variables can only be written in system management mode then, so that no kernel changes who is trusted.
+            (false, true) => "q35,smm=on,vmport=off",
+        };
+        self.push("-machine", board);
+        if secure {
+            self.push("-global", "driver=cfi.pflash01,property=secure,value=on");
+        }
         if kvm {
             self.push("-accel", "kvm");
             self.push("-cpu", "host");
@@ -269,7 +287,7 @@ impl Argv {
     }
 
     fn firmware(&mut self, machine: &Machine, host: &Host, plan: &Plan) {
-        if let (Some((code, _)), Some(vars)) = (&host.ovmf, &plan.vars) {
+        if let (Some((code, _)), Some(vars)) = (firmware(machine, host), &plan.vars) {
             let code = escape(code);
             self.push("-drive", format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"));
             self.push("-drive", format!("if=pflash,unit=1,format=qcow2,file={}", escape(&vars.file)));

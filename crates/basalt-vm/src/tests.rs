@@ -14,6 +14,7 @@ fn host() -> Host {
         swtpm: Some("/usr/bin/swtpm".into()),
         setpriv: Some("/usr/bin/setpriv".into()),
         ovmf: Some(("/fw/CODE.fd".into(), "/fw/VARS.fd".into())),
+        ovmf_secure: Some(("/fw/CODE.secboot.fd".into(), "/fw/VARS.fd".into())),
         kvm: KvmState::Unusable { reason: "a test guest did not run within 5 s".to_owned() },
     }
 }
@@ -86,13 +87,29 @@ fn all_contradictions_are_listed_at_once() {
     machine.memory = ByteSize::mib(1);
     machine.disks = vec![Disk { bus: Bus::SdCard, ..Disk::raw("/img/edge.raw") }; 2];
     machine.disks.push(Disk { bus: Bus::Cd, ..Disk::raw("/img/edge.raw") });
+    machine.disks.push(Disk { bus: Bus::Ide, ..Disk::raw("/img/edge.raw") });
     let error = plan(&machine, &host(), &[], Path::new("/s")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "this machine can't be made: Secure Boot is not supported yet; 3 disks but 0 sizes; no processor; \
+        "this machine can't be made: Secure Boot and disks on IDE, whose board lacks what it needs; 4 disks but 0 sizes; no processor; \
          1MiB of memory is less than any guest needs; /img/edge.raw as a CD that is written or not raw; \
          2 SD cards in one slot"
     );
+}
+
+#[test]
+fn secure_boot_takes_the_firmware_that_enforces_it() {
+    let machine =
+        Machine { firmware: Firmware::Ovmf { secure_boot: true }, ..Machine::uefi("/img/edge.raw") };
+    let plan_on = |host: &Host| plan(&machine, host, &[ByteSize::gib(2)], Path::new("/s"));
+    let argv = plan_on(&host()).unwrap().argv.join(" ");
+    assert!(
+        argv.contains("-machine q35,smm=on,vmport=off -global driver=cfi.pflash01,property=secure,value=on"),
+        "{argv}"
+    );
+    assert!(argv.contains("file=/fw/CODE.secboot.fd"), "{argv}");
+    let error = plan_on(&Host { ovmf_secure: None, ..host() }).unwrap_err().to_string();
+    assert!(error.starts_with("OVMF firmware with Secure Boot not found on this host"), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::keys::SigningArguments;
 use crate::{
     engine::{
         build::{self, Build, Wishes},
@@ -26,6 +27,8 @@ pub struct Arguments {
     /// Refuse to make or change the lock
     #[arg(long)]
     locked: bool,
+    #[command(flatten)]
+    signing: SigningArguments,
     /// How progress is told, on standard error
     #[arg(long, value_enum, default_value_t = Audience::Text)]
     progress: Audience,
@@ -36,11 +39,12 @@ pub struct Arguments {
 /// # Errors
 /// When the recipe is not valid, or a step fails.
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let Arguments { recipe, output, no_cache, locked, progress } = arguments;
-    let wishes = Wishes { output: output.clone(), no_cache: *no_cache, locked: *locked };
+    let Arguments { recipe, output, no_cache, locked, signing, progress } = arguments;
+    let wishes =
+        Wishes { output: output.clone(), no_cache: *no_cache, locked: *locked, signing: signing.open()? };
     let reporter = Reporter::new(*progress);
 
-    let build = Build::observe(Project::open(recipe)?, &wishes)?;
+    let build = Build::observe(Project::open(recipe)?, wishes)?;
     let plan = build.plan();
     build::report_skipped(&plan, &reporter);
     let outcome = build::execute(&build, &plan, &reporter)?;

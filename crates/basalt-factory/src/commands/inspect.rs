@@ -12,9 +12,10 @@ use basalt_formats::{
     verity,
 };
 use basalt_image::layout::{LIVE_ESP, LIVE_ROOT, LIVE_VERITY, Role, System};
+use basalt_trust::{authenticode, common_name};
 use basalt_types::Digest;
 
-use self::report::{Disk, KernelImage, Partition, Release, Report, Root, Verified};
+use self::report::{Disk, KernelImage, Partition, Release, Report, Root, Signed, Verified};
 use crate::{
     engine::{
         artifact::{Artifact, RootView, Window},
@@ -49,7 +50,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
                 CommandError::new(Kind::User, error)
                     .hint("of PE programs only unified kernel images are shown")
             })?;
-            Report::KernelImage(kernel_image(&image))
+            Report::KernelImage(kernel_image(&image, bytes))
         }
         Artifact::Root(file) => Report::Root(observe_root(Window::all(file), arguments.files)?),
         Artifact::Manifest(manifest) => Report::Manifest(manifest.clone()),
@@ -109,7 +110,7 @@ fn observe_esp(file: &OpenFile, start: u64) -> CommandResult<Vec<Release>> {
         releases.push(Release {
             entry: entry.to_string(),
             tries_left: entry.tries().map(|tries| tries.left),
-            kernel: kernel_image(&image),
+            kernel: kernel_image(&image, &bytes),
         });
     }
     Ok(releases)
@@ -149,7 +150,7 @@ fn check(data: &Window<'_>, hashes: &Window<'_>, releases: &[Release]) -> Verifi
     verdict
 }
 
-fn kernel_image(image: &Uki) -> KernelImage {
+fn kernel_image(image: &Uki, bytes: &[u8]) -> KernelImage {
     let field = |name: &str| {
         let line = image.osrel.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.map(|value| value.trim_matches('"').to_owned())
@@ -162,5 +163,14 @@ fn kernel_image(image: &Uki) -> KernelImage {
         command_line: image.cmdline.clone(),
         root_hash: root_hash.map(str::to_owned),
         sections: image.sections.iter().map(|(name, range)| (name.clone(), range.len() as u64)).collect(),
+        signed: signed(bytes),
+    }
+}
+
+fn signed(program: &[u8]) -> Signed {
+    match authenticode::verify(program) {
+        Ok(signers) if signers.is_empty() => Signed::No,
+        Ok(signers) => Signed::By(signers.iter().map(common_name).collect()),
+        Err(error) => Signed::Wrongly(error.to_string()),
     }
 }

@@ -6,12 +6,14 @@ pub mod diff;
 pub mod init;
 pub mod inspect;
 pub mod install;
+pub mod keys;
 pub mod lint;
 pub mod lock;
 pub mod plan;
 pub mod push;
 pub mod run;
 pub mod schema;
+pub mod sign;
 pub mod store;
 
 use std::{

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::keys::SigningArguments;
 use crate::{
     engine::{
         build::{Build, Wishes},
@@ -26,6 +27,8 @@ pub struct Arguments {
     /// Refuse to make or change the lock
     #[arg(long)]
     locked: bool,
+    #[command(flatten)]
+    signing: SigningArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -36,9 +39,10 @@ pub struct Arguments {
 /// # Errors
 /// When the recipe is not valid or no lock can be made.
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let Arguments { recipe, output, no_cache, locked, json } = arguments;
-    let wishes = Wishes { output: output.clone(), no_cache: *no_cache, locked: *locked };
-    let build = Build::observe(Project::open(recipe)?, &wishes)?;
+    let Arguments { recipe, output, no_cache, locked, signing, json } = arguments;
+    let wishes =
+        Wishes { output: output.clone(), no_cache: *no_cache, locked: *locked, signing: signing.open()? };
+    let build = Build::observe(Project::open(recipe)?, wishes)?;
     let plan = build.plan();
     if *json {
         return super::print(&serde_json::to_string_pretty(&plan).or_fail(Kind::Bug)?);

@@ -3,7 +3,7 @@
 use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf};
 
 use basalt_types::ByteSize;
-use basalt_vm::{Accel, Bus, Disk, DiskFormat, Display, Machine, Network, SerialPort, Write};
+use basalt_vm::{Accel, Bus, Disk, DiskFormat, Display, Firmware, Machine, Network, SerialPort, Write};
 
 use crate::error::{CommandError, CommandResult, Kind, OrFail as _};
 
@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Let the machine write into the image itself, and keep what it writes
     #[arg(long)]
     keep_writes: bool,
+    /// Firmware that enforces Secure Boot; its key store is empty, and an image built with --keys enrols them
+    #[arg(long)]
+    secure_boot: bool,
     /// Print the machine as JSON and stop
     #[arg(long)]
     dry_run: bool,
@@ -136,6 +139,7 @@ fn plan(arguments: &Arguments, image: Image, has_screen: bool) -> CommandResult<
     };
     let display = if arguments.headless || !has_screen { Display::None } else { Display::Gtk };
     Ok(Machine {
+        firmware: Firmware::Ovmf { secure_boot: arguments.secure_boot },
         memory: arguments.memory,
         cpus: arguments.cpus,
         disks: vec![plan_disk(arguments, image)?],

@@ -31,6 +31,7 @@ pub use execute::{Outcome, execute};
 
 use super::{
     cache::{Cache, ResultKind},
+    keys::Signing,
     node::NodeParts,
     output::Stamp,
     project::{self, Project},
@@ -42,7 +43,7 @@ use crate::{
 };
 
 /// What the person asked of a build.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Wishes {
     /// The folder for what is made.
     pub output: PathBuf,
@@ -50,6 +51,8 @@ pub struct Wishes {
     pub no_cache: bool,
     /// Refuse to change the lock.
     pub locked: bool,
+    /// Sign what boots with this.
+    pub signing: Option<Signing>,
 }
 
 /// Everything that a build knows before it decides anything.
@@ -62,6 +65,7 @@ pub struct Build {
     node: Arc<NodeParts>,
     host: Arc<Host>,
     output: PathBuf,
+    signing: Option<Signing>,
     inputs: Inputs,
     observed: Observed,
     /// The build that this one starts from.
@@ -194,9 +198,16 @@ impl Build {
     ///
     /// # Errors
     /// When a file is missing, or no lock can be made.
-    pub fn observe(project: Project, wishes: &Wishes) -> CommandResult<Self> {
+    pub fn observe(project: Project, wishes: Wishes) -> CommandResult<Self> {
         let node = Arc::new(NodeParts::observe(project.recipe.architecture)?);
-        Self::observe_layer(project, wishes, (Arc::new(Host::observe()?), node))
+        let mut build = Self::observe_layer(project, &wishes, (Arc::new(Host::observe()?), node))?;
+        if let Some(signing) = wishes.signing {
+            let unsigned = build.inputs.outputs.list;
+            let signed = format!("{unsigned} signed {}", signing.digest().or_fail(Kind::Bug)?);
+            build.inputs.outputs.list = Digest::of(signed.as_bytes());
+            build.signing = Some(signing);
+        }
+        Ok(build)
     }
 
     fn observe_layer(
@@ -218,8 +229,20 @@ impl Build {
         let output = wishes.output.clone();
         let observed = Observed { ignore_cache: wishes.no_cache, ..Observed::default() };
         let damaged = Vec::new();
-        let mut build =
-            Self { resolved, id, sources, folder, node, host, output, inputs, observed, below, damaged };
+        let mut build = Self {
+            resolved,
+            id,
+            sources,
+            folder,
+            node,
+            host,
+            output,
+            signing: None,
+            inputs,
+            observed,
+            below,
+            damaged,
+        };
         (build.observed, build.damaged) = build.observe_results()?;
         Ok(build)
     }

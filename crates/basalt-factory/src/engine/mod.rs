@@ -6,6 +6,7 @@ pub mod bill;
 pub mod build;
 pub mod cache;
 pub mod install;
+pub mod keys;
 pub mod node;
 pub mod output;
 pub mod outputs;

@@ -55,6 +55,19 @@ pub(super) struct KernelImage {
     pub(super) command_line: String,
     pub(super) root_hash: Option<String>,
     pub(super) sections: Vec<(String, u64)>,
+    pub(super) signed: Signed,
+}
+
+/// Who signed a program for Secure Boot. Whether a machine trusts them is its own affair.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "state", content = "detail")]
+pub(super) enum Signed {
+    /// These, exactly these bytes.
+    By(Vec<String>),
+    /// Nobody.
+    No,
+    /// There is a signature that firmware would not take; why.
+    Wrongly(String),
 }
 
 #[derive(Debug, Serialize)]
@@ -119,13 +132,18 @@ impl fmt::Display for Disk {
 
 impl fmt::Display for KernelImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, version, kernel, command_line, root_hash: _, sections } = self;
+        let Self { name, version, kernel, command_line, root_hash: _, sections, signed } = self;
         writeln!(f, "  image         {name} {version}")?;
         writeln!(f, "  kernel        {kernel}")?;
         writeln!(f, "  command line  {command_line}")?;
         let shown: Vec<String> =
             sections.iter().map(|(name, bytes)| format!("{name} {}", size(*bytes))).collect();
-        writeln!(f, "  sections      {}", shown.join(", "))
+        writeln!(f, "  sections      {}", shown.join(", "))?;
+        match signed {
+            Signed::By(names) => writeln!(f, "  signed by     {}", names.join(", ")),
+            Signed::No => writeln!(f, "  signed by     nobody"),
+            Signed::Wrongly(why) => writeln!(f, "  signed by     NOBODY: {why}"),
+        }
     }
 }
 

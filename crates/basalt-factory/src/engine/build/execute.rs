@@ -377,7 +377,7 @@ fn write_outputs(
 ) -> CommandResult<Finished> {
     reporter.step(step.name, || {
         let release = match plan.step(StepName::Release) {
-            Some(step) => Some(open_release(build, step)?),
+            Some(step) => Some(sign(open_release(build, step)?, build)?),
             None => None,
         };
         let tree = if build.inputs.outputs.tree { Some(system_tree(build)?) } else { None };
@@ -403,6 +403,14 @@ fn write_outputs(
         let summary = report::count(finished.manifest.artifacts.len(), "file");
         Ok((finished, summary))
     })
+}
+
+/// Signs what boots, if it is to be signed. The result of the release's step stays unsigned: keys are no part of it.
+fn sign(mut release: Release, build: &Build) -> CommandResult<Release> {
+    if let Some(signing) = &build.signing {
+        signing.sign_release(&mut release).or_fail(Kind::Bug)?;
+    }
+    Ok(release)
 }
 
 fn open_release(build: &Build, step: &Step) -> CommandResult<Release> {

@@ -7,7 +7,10 @@ use basalt_formats::{
 use basalt_types::ByteSize;
 
 use super::Context;
-use crate::engine::release::{Release, derived};
+use crate::engine::{
+    keys::Enrolment,
+    release::{Release, derived},
+};
 
 /// How often a release may fail to come up before the boot loader prefers another (UAPI.1, boot counting).
 const TRIES: u32 = 3;
@@ -15,6 +18,11 @@ const TRIES: u32 = 3;
 /// Nothing is asked at boot: an unattended machine must not wait, and a person who holds space gets the menu. Editing
 /// the command line is off, for it could name another root. `beep` and the like stay at the loader's defaults.
 const LOADER_CONF: &str = "timeout 0\neditor no\n";
+/// Keys are enrolled without a question where that can't make a machine useless: in virtual ones. Elsewhere a person
+/// chooses it in the menu (systemd-boot(7), loader.conf(5)). Only firmware in setup mode takes them.
+const ENROL: &str = "secure-boot-enroll if-safe\n";
+/// Where the boot loader finds keys; the folder's name is the menu's.
+const KEYS: &str = "loader/keys/auto";
 
 /// How the boot loader finds the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +64,12 @@ pub(super) fn volume(
         (format!("EFI/BOOT/BOOT{}.EFI", efi.to_uppercase()), release.loader.as_slice()),
         (format!("EFI/systemd/systemd-boot{efi}.efi"), &release.loader),
         (format!("EFI/Linux/{entry}"), &release.uki),
-        ("loader/loader.conf".to_owned(), LOADER_CONF.as_bytes()),
     ];
+    let enrolment = release.enrolment.as_ref();
+    let conf = format!("{LOADER_CONF}{}", enrolment.map_or("", |_keys| ENROL));
+    files.push(("loader/loader.conf".to_owned(), conf.as_bytes()));
+    let keys = enrolment.into_iter().flat_map(Enrolment::writes);
+    files.extend(keys.map(|(name, write)| (format!("{KEYS}/{name}.auth"), write)));
     match media {
         Media::Disk => {}
         Media::Live => files.push((LIVE_MARK.to_owned(), b"1\n")),

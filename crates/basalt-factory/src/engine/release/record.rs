@@ -11,7 +11,7 @@ use basalt_types::{ByteSize, Digest};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::engine::stores::OpenFile;
+use crate::engine::{keys::Enrolment, stores::OpenFile};
 
 /// The root file system: EROFS.
 pub(super) const ROOT: &str = "root.erofs";
@@ -55,6 +55,8 @@ pub struct Release {
     pub uki: Vec<u8>,
     /// The boot loader.
     pub loader: Vec<u8>,
+    /// The keys that machines enrol, when it is signed.
+    pub enrolment: Option<Enrolment>,
 }
 
 /// An earlier release whose compressed files a new one can take over.
@@ -112,6 +114,7 @@ impl Release {
         let open = |name: &str| OpenFile::open(&folder.join(name)).map_err(fail(name));
         let read = |name: &str| fs::read(folder.join(name)).map_err(fail(name));
         let record = serde_json::from_slice(&read(RECORD)?).map_err(io::Error::from).map_err(fail(RECORD))?;
-        Ok(Self { record, root: open(ROOT)?, verity: open(VERITY)?, uki: read(UKI)?, loader: read(LOADER)? })
+        let (root, verity) = (open(ROOT)?, open(VERITY)?);
+        Ok(Self { record, root, verity, uki: read(UKI)?, loader: read(LOADER)?, enrolment: None })
     }
 }
