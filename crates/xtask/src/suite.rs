@@ -1,13 +1,15 @@
-//! The workspace's test programs, compiled by cargo and run one after another, each with its time: what makes
-//! `cargo xtask test` long is told by every run of it.
+//! The workspace's test programs, compiled by cargo and run two at a time, each with its time: what makes `cargo xtask
+//! test` long is told by every run of it.
 
 use serde::Deserialize;
 use std::{
     path::{Path, PathBuf},
+    sync::Mutex,
+    thread,
     time::{Duration, Instant},
 };
 
-use basalt_exec::command::{Command, Program};
+use basalt_exec::command::{Command, Exit, Finished, Program, Streams};
 
 use crate::{
     error::{Done, TaskError},
@@ -19,6 +21,19 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(3600);
 /// How many of the slowest are shown.
 const SHOWN: usize = 15;
+/// How many programs run at a time, each with one test at a time: an emulated machine keeps a processor and 1.5 GiB busy.
+const LANES: usize = 2;
+/// Those that drive machines start first, the longest before the others: what starts last ends last.
+const FIRST: [&str; 8] = [
+    "basalt-testkit tests/upgrade",
+    "basalt-factory tests/secure_boot",
+    "basalt-testkit tests/install",
+    "basalt-init tests/machines",
+    "basalt-factory tests/containers",
+    "basalt-factory tests/live",
+    "basalt-testkit tests/machine",
+    "basalt-testkit tests/reconcile",
+];
 
 /// One test program.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,16 +50,25 @@ pub(crate) fn run(filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done
     let built =
         tool::cargo(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"])?;
     let programs = parse(&String::from_utf8_lossy(&built.timeout(LIMIT).run()?))?;
+    let results = Mutex::new(Vec::new());
+    let queue = Mutex::new(in_order(&programs));
+    thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                while let Some(program) = next(&queue) {
+                    let start = Instant::now();
+                    let done = watch(program, filter, environment);
+                    lock(&results).push((start.elapsed(), program.name.as_str(), done));
+                }
+            });
+        }
+    });
     let (mut times, mut failed) = (Vec::new(), Vec::new());
-    for program in &programs {
-        say(format!("\n--> {}", program.name));
-        let start = Instant::now();
-        let done = tool::watch(command(program, filter, environment)?);
-        times.push((start.elapsed(), program.name.as_str()));
-        match done {
-            Ok(()) => {}
-            Err(TaskError::Failed { exit, .. }) => failed.push(format!("{} {exit}", program.name)),
-            Err(other) => return Err(other),
+    for (time, name, done) in results.into_inner().unwrap_or_default() {
+        times.push((time, name));
+        match done? {
+            Exit::Code(0) => {}
+            exit @ (Exit::Code(_) | Exit::Signal(_)) => failed.push(format!("{name} {exit}")),
         }
     }
     let documentation = tool::cargo(["test", "--workspace", "--doc", "--quiet"])?;
@@ -60,12 +84,35 @@ pub(crate) fn run(filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done
     }
 }
 
+/// The programs, the next one last.
+fn in_order(programs: &[TestProgram]) -> Vec<&TestProgram> {
+    let mut queue: Vec<&TestProgram> = programs.iter().collect();
+    queue.sort_by_key(|program| FIRST.iter().position(|name| *name == program.name).unwrap_or(FIRST.len()));
+    queue.reverse();
+    queue
+}
+
+fn next<'a>(queue: &Mutex<Vec<&'a TestProgram>>) -> Option<&'a TestProgram> {
+    lock(queue).pop()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Runs a program and shows what it said when it has ended, so that what two say is not mixed.
+fn watch(program: &TestProgram, filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done<Exit> {
+    let Finished { exit, stdout, stderr_tail, .. } =
+        command(program, filter, environment)?.streams(Streams::Captured).finish()?;
+    say(format!("\n--> {}\n{}{stderr_tail}", program.name, String::from_utf8_lossy(&stdout)));
+    Ok(exit)
+}
+
 fn command(program: &TestProgram, filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done<Command> {
     let inherited = std::env::vars_os()
         .fold(Command::new(&Program::at(&program.path)?), |command, (name, value)| command.env(name, value));
     let command = environment.iter().fold(inherited, |command, (name, value)| command.env(name, value));
-    // Two machines at a time: an emulated one keeps a processor and 1.5 GiB busy.
-    let command = command.env("RUST_TEST_THREADS", "2").env("INSTA_UPDATE", "no");
+    let command = command.env("RUST_TEST_THREADS", "1").env("INSTA_UPDATE", "no");
     let command = command.env("CARGO_MANIFEST_DIR", &program.folder);
     Ok(filter.iter().fold(command.directory(&program.folder).timeout(LIMIT), Command::arg))
 }
@@ -108,7 +155,17 @@ fn parse(messages: &str) -> Done<Vec<TestProgram>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TestProgram, parse};
+    use super::{FIRST, TestProgram, in_order, parse};
+
+    #[test]
+    fn what_takes_long_starts_first() {
+        let program =
+            |name: &str| TestProgram { name: name.to_owned(), path: "/t".into(), folder: "/w".into() };
+        let programs = ["a lib", FIRST[1], "b lib", FIRST[0]].map(program);
+        let order: Vec<&str> =
+            in_order(&programs).iter().rev().map(|program| program.name.as_str()).collect();
+        assert_eq!(order, [FIRST[0], FIRST[1], "a lib", "b lib"]);
+    }
 
     #[test]
     fn only_test_programs_of_cargos_messages_count() {
