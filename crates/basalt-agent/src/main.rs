@@ -11,6 +11,7 @@
 //! | `identity` | `/var/lib/basalt/ssh` | makes the SSH host keys that are missing |
 //! | `install` | disks, the live system, a release | puts the release onto a disk |
 //! | `upgrade` | slots, boot entries, a release | puts the release into the other slot, and lets the next boot try it |
+//! | `reset` | the boot disk, the ESP | marks the data as unfinished, takes the machine's id away |
 //! | `rollback` | slots, boot entries | lets the next boot take the other slot |
 //! | `history` | `/var/lib/basalt/history.jsonl` | nothing |
 //! | `record-boot` | boot entries | adds to the history |
@@ -67,6 +68,8 @@ enum Command {
     Install(commands::InstallArguments),
     /// Put another release into the other slot, and let the next boot try it; falls back by itself when it fails
     Upgrade(commands::UpgradeArguments),
+    /// Lose this machine's data at the next boot, and keep its releases
+    Reset(commands::ResetArguments),
     /// Go back to the release in the other slot, at the next boot
     Rollback(commands::RollbackArguments),
     /// Say what happened to this machine's releases: upgraded, booted, fell back, rolled back
@@ -134,6 +137,7 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Provision { plan: false } => commands::provision(),
         Command::Install(arguments) => commands::install(arguments),
         Command::Upgrade(arguments) => commands::upgrade(arguments),
+        Command::Reset(arguments) => commands::reset(arguments),
         Command::Rollback(arguments) => commands::rollback(arguments),
         Command::History { json } => commands::history(*json),
         Command::RecordBoot => commands::record_boot(),

@@ -23,6 +23,7 @@ mod plan;
 mod provision;
 pub mod reconcile;
 pub mod render;
+pub mod reset;
 mod signature;
 pub mod status;
 pub mod upgrade;

@@ -29,6 +29,7 @@ const TEXTS: &[(&str, &str)] = &[
     ("usr/lib/systemd/system/basalt-give-up.service", include_str!("../units/basalt-give-up.service")),
     ("usr/lib/systemd/system/basalt-history.service", include_str!("../units/basalt-history.service")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
+    ("usr/lib/systemd/system/basalt-install.service", include_str!("../units/basalt-install.service")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
     ("usr/lib/systemd/system/basalt-reconcile.service", include_str!("../units/basalt-reconcile.service")),
     (

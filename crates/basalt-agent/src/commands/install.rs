@@ -2,6 +2,7 @@
 
 mod execute;
 mod request;
+mod tui;
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
@@ -11,7 +12,11 @@ use std::{
 };
 
 use basalt_exec::command::{Command, Program};
-use basalt_node::install::{InstallFacts, InstallPlan, InstallRefusal, InstallWish, plan_install};
+use basalt_image::layout::ImageInfo;
+use basalt_node::{
+    BootFacts,
+    install::{BlockDisk, InstallFacts, InstallPlan, InstallRefusal, InstallWish, plan_install},
+};
 use basalt_spec::node::After;
 use basalt_types::{Digest, ImageRef};
 use clap::Args;
@@ -24,8 +29,9 @@ use crate::{
     },
     report,
 };
-use execute::{Lines, Prepared, run};
+use execute::{Lines, Prepared, Watch, run};
 use request::Asked;
+use tui::{Ended, Installer, Questions};
 
 /// How long disks may take to appear after the start of an unattended machine.
 const DISKS: Duration = Duration::from_secs(60);
@@ -102,10 +108,13 @@ impl AfterArguments {
 /// Observe, validate, plan, ask, execute, report.
 pub(crate) fn install(arguments: &InstallArguments) -> AgentResult<ExitCode> {
     let (image, boot) = observe::start()?;
+    if arguments.unattended && !boot.is_live() {
+        report::print(b"nothing to install: this system runs from a disk\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let running = observe::install::running(&image, &boot).map_err(not_running)?;
     let Some(request) = request::read(&asked(arguments), running.document.as_deref())? else {
-        report::print(b"nothing to install: no document says which disk (`install.disk`)\n")?;
-        return Ok(ExitCode::SUCCESS);
+        return without_disk(arguments, image, boot);
     };
     let booted = boot.disk.as_deref();
     let prepared = Prepared::new(&request, running)?;
@@ -120,7 +129,85 @@ pub(crate) fn install(arguments: &InstallArguments) -> AgentResult<ExitCode> {
     }
     let again = |prepared: &Prepared| self::plan(&facts()?, &prepared.wish());
     run(prepared, &plan, &again, &mut Lines::default())?;
-    finish(&plan)
+    finish(&plan, plan.after)
+}
+
+/// Nobody named a disk: a person is asked, and a machine does nothing.
+fn without_disk(arguments: &InstallArguments, image: ImageInfo, boot: BootFacts) -> AgentResult<ExitCode> {
+    if arguments.unattended {
+        report::print(b"nothing to install: no document says which disk (`install.disk`)\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if !is_terminal || arguments.consent.plan || arguments.consent.yes {
+        let error = AgentError::new(Kind::Refused, NoDisk);
+        return Err(error.hint("--disk auto takes the only disk there is; `lsblk` lists them"));
+    }
+    let questions = if arguments.config.is_some() { Questions::DiskOnly } else { Questions::All };
+    let mut live = Live { image, boot, arguments, prepared: None };
+    match tui::run(&mut live, questions)? {
+        Ended::Stopped => report::print(b"nothing was changed\n").map(|()| ExitCode::SUCCESS),
+        Ended::Installed(after) => match live.prepared.take() {
+            Some((_, plan)) => finish(&plan, after.or(plan.after)),
+            None => Ok(ExitCode::SUCCESS),
+        },
+    }
+}
+
+/// The live system, for whoever asks in steps.
+struct Live<'a> {
+    image: ImageInfo,
+    boot: BootFacts,
+    arguments: &'a InstallArguments,
+    /// The last plan, and what it was made from until it is followed.
+    prepared: Option<(Option<Prepared>, InstallPlan)>,
+}
+
+impl Live<'_> {
+    fn facts(&self) -> AgentResult<InstallFacts> {
+        let disks = look(self.boot.disk.as_deref())?;
+        Ok(InstallFacts { architecture: self.image.architecture, disks })
+    }
+
+    fn prepare(&self, device: &str, document: Option<String>) -> AgentResult<Prepared> {
+        let running = observe::install::running(&self.image, &self.boot).map_err(not_running)?;
+        let asked = Asked { disk: Some(device), ..asked(self.arguments) };
+        let request = request::read(&asked, running.document.as_deref())?;
+        let mut request = request.ok_or_else(|| AgentError::new(Kind::Refused, NoDisk))?;
+        request.document = document.map(String::into_bytes).or(request.document);
+        Prepared::new(&request, running)
+    }
+}
+
+impl Installer for Live<'_> {
+    fn title(&self) -> String {
+        format!("{} {}", self.image.name, self.image.version)
+    }
+
+    fn disks(&mut self) -> AgentResult<Vec<(BlockDisk, Option<String>)>> {
+        let facts = self.facts()?;
+        let mut judged = Vec::new();
+        for disk in &facts.disks {
+            let prepared = self.prepare(&disk.device, None)?;
+            let problem = plan(&facts, &prepared.wish()).err().map(|error| error.to_string());
+            judged.push((disk.clone(), problem));
+        }
+        Ok(judged)
+    }
+
+    fn plan(&mut self, device: &str, document: Option<String>) -> AgentResult<InstallPlan> {
+        let prepared = self.prepare(device, document)?;
+        let plan = self::plan(&self.facts()?, &prepared.wish())?;
+        self.prepared = Some((Some(prepared), plan.clone()));
+        Ok(plan)
+    }
+
+    fn install(&mut self, plan: &InstallPlan, watch: &mut dyn Watch) -> AgentResult<()> {
+        let prepared = self.prepared.as_mut().and_then(|(prepared, _)| prepared.take());
+        let prepared = prepared.ok_or_else(|| AgentError::new(Kind::Refused, NoDisk))?;
+        let again = |prepared: &Prepared| self::plan(&self.facts()?, &prepared.wish());
+        run(prepared, plan, &again, watch)
+    }
 }
 
 fn asked(arguments: &InstallArguments) -> Asked<'_> {
@@ -139,7 +226,7 @@ fn asked(arguments: &InstallArguments) -> Asked<'_> {
     }
 }
 
-fn look(booted: Option<&str>) -> AgentResult<Vec<basalt_node::install::BlockDisk>> {
+fn look(booted: Option<&str>) -> AgentResult<Vec<BlockDisk>> {
     disks(Path::new("/"), booted).or_fail(Kind::Host)
 }
 
@@ -185,10 +272,10 @@ fn ask(plan: &InstallPlan) -> AgentResult<()> {
 }
 
 /// Says what comes next, and does it.
-fn finish(plan: &InstallPlan) -> AgentResult<ExitCode> {
+fn finish(plan: &InstallPlan, after: Option<After>) -> AgentResult<ExitCode> {
     let (name, device) = (&plan.release.name, &plan.target.device);
     let version = &plan.release.version;
-    let verb = match plan.after {
+    let verb = match after {
         None => {
             let text = format!(
                 "done: {name} {version} is on {device}; take the medium out and restart (`systemctl reboot`)\n"
@@ -206,6 +293,11 @@ fn finish(plan: &InstallPlan) -> AgentResult<ExitCode> {
     command.timeout(Duration::from_secs(60)).run().or_fail(Kind::Host)?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Nobody said where.
+#[derive(Debug, thiserror::Error)]
+#[error("no disk was named")]
+struct NoDisk;
 
 /// Nobody said yes.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@ mod config;
 mod health;
 mod install;
 mod reconcile;
+mod reset;
 mod upgrade;
 
 pub(crate) use config::{ConfigArguments, config};
@@ -12,6 +13,7 @@ pub(crate) use install::{InstallArguments, install};
 pub(crate) use reconcile::{
     ApplyArguments, apply, execute, journal, plan, reconcile_at_boot, shutdown_hooks, stage_hooks,
 };
+pub(crate) use reset::{ResetArguments, reset};
 pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 
 use std::{path::Path, process::ExitCode};

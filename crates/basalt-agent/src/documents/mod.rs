@@ -238,8 +238,8 @@ fn disk() -> AgentResult<Vec<Source>> {
     let boot: BootFacts = serde_json::from_str(&text)
         .map_err(|source| NoDocument::Boot { path, source })
         .or_fail(Kind::Format)?;
-    // A live system came from no disk.
-    let Some(device) = boot.disk else { return Ok(Vec::new()) };
+    // A live system came from no disk, or from a medium whose document is for what is installed from it (`install`).
+    let Some(device) = boot.disk.clone().filter(|_| !boot.is_live()) else { return Ok(Vec::new()) };
     on_disk(Path::new(&device), |number| partition_path(&device, number))
 }
 

@@ -6,6 +6,7 @@
 mod filesystem;
 mod history;
 pub(crate) mod install;
+pub(crate) mod reset;
 mod ssh;
 mod this_machine;
 pub(crate) mod upgrade;

@@ -13,7 +13,7 @@ pub(crate) mod upgrade;
 
 pub(crate) use history::{Line, history, records};
 pub(crate) use medium::Window;
-pub(crate) use provision::{OpenFor, provision};
+pub(crate) use provision::{OpenFor, provision, reset};
 pub(crate) use ssh::ssh;
 pub(crate) use status::status;
 

@@ -13,13 +13,14 @@ use basalt_image::layout::{GrowthIds, ImageInfo, LIVE_ROOT, Role};
 use basalt_node::{
     BootFacts, Credential, DiskFacts, KernelPartition, Link, MachineId, Observed, Rival, Signature,
     partition_path,
+    reset::{ResetFacts, ResetRefusal},
 };
 use basalt_types::{ByteSize, Guid};
 
 use super::{Window, text_if_present};
 use crate::{
-    error::{AgentResult, Kind, OrFail as _},
-    execute::{DATA_LINK, DiskMedium, MACHINE_ID_CREDENTIAL},
+    error::{AgentError, AgentResult, Kind, OrFail as _},
+    execute::{DATA_LINK, DiskMedium, MACHINE_ID_CREDENTIAL, Medium as _},
 };
 
 /// What the disk is opened for.
@@ -62,6 +63,22 @@ pub(crate) fn provision(image: ImageInfo, boot: BootFacts, open: OpenFor) -> Age
     Ok((medium.0, observed))
 }
 
+/// What a reset is planned from, and the disk.
+pub(crate) fn reset(open: OpenFor) -> AgentResult<(DiskMedium, ResetFacts)> {
+    let (_, boot) = super::start()?;
+    let Some(device) = boot.disk.clone().filter(|_| !boot.is_live()) else {
+        return Err(AgentError::new(Kind::Refused, ResetRefusal::Live).hint(ResetRefusal::Live.hint()));
+    };
+    let disk = match open {
+        OpenFor::Reading => Disk::open(Path::new(&device)),
+        OpenFor::Writing => Disk::open_locked(Path::new(&device)),
+    };
+    let disk = DiskMedium(disk.or_fail(Kind::Host)?);
+    let table = Table::parse(&disk, disk.0.sector_size()).or_fail(Kind::Host)?;
+    let credential = credential(&device, &table.table);
+    Ok((disk, ResetFacts { disk: Some(device), table, credential }))
+}
+
 fn known(node: PartitionNode) -> KernelPartition {
     let PartitionNode { number, start, size } = node;
     KernelPartition { number, start, size: ByteSize::bytes(size) }
@@ -93,9 +110,11 @@ fn window<'a>(disk: &'a dyn ReadAt, table: &Table, role: Role) -> Option<Window<
     Some(Window { whole: disk, start: bytes.start, size: bytes.end - bytes.start })
 }
 
-fn data(disk: &dyn ReadAt, table: &Table) -> io::Result<Option<Signature>> {
+fn data(disk: &DiskMedium, table: &Table) -> io::Result<Option<Signature>> {
     let Some(window) = window(disk, table, Role::Data) else { return Ok(None) };
     let mut start = vec![0; Signature::BYTES];
+    // Whoever made the file system wrote through the partition's own device: what the whole disk's remembers is from before.
+    disk.forget(window.start, start.len() as u64)?;
     window.read_at(0, &mut start)?;
     Ok(Some(Signature::of(&start)))
 }

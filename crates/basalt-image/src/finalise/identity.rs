@@ -21,6 +21,7 @@ const UNITS: &[(&str, &str)] = &[
     ("basalt-bless.service", "multi-user.target"),
     ("basalt-reconcile.service", "sysinit.target"),
     ("basalt-agent.service", "multi-user.target"),
+    ("basalt-install.service", "multi-user.target"),
 ];
 
 pub(super) fn machine_id(editor: &mut Editor<'_>, _: &ImageInfo<LayoutSpec>) -> Result<(), FinaliseCause> {

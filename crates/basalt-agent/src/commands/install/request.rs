@@ -55,8 +55,6 @@ pub(crate) struct Request {
 /// Why it is not known what is to be done.
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
-    #[error("no disk was named")]
-    NoDisk,
     #[error("{} documents came with this machine, and an installer follows one:{}", .0.len(), .0.iter().map(|name| format!("\n    {name}")).collect::<String>())]
     Several(Vec<String>),
     #[error("{name} can't be read")]
@@ -74,7 +72,7 @@ struct Found {
     bytes: Vec<u8>,
 }
 
-/// Reads what is to be done; none when nobody asked for anything. `on_medium` is the document of the live medium.
+/// Reads what is to be done; none when nobody named a disk. `on_medium` is the document of the live medium.
 pub(super) fn read(asked: &Asked<'_>, on_medium: Option<&[u8]>) -> AgentResult<Option<Request>> {
     let found = match asked.config {
         Some(path) => Some(Found { name: path.display().to_string(), bytes: bytes(path)? }),
@@ -97,13 +95,7 @@ fn decide(asked: &Asked<'_>, found: Option<Found>) -> AgentResult<Option<Request
         Some(text) => Some(parse_rule(text).map_err(|error| AgentError::new(Kind::Format, error))?),
         None => install.disk,
     };
-    let Some(rule) = rule else {
-        if asked.unattended {
-            return Ok(None);
-        }
-        let error = AgentError::new(Kind::Refused, RequestError::NoDisk);
-        return Err(error.hint("--disk auto takes the only disk there is; `lsblk` lists them"));
-    };
+    let Some(rule) = rule else { return Ok(None) };
     let permits = Permits {
         wipe: asked.wipe || install.wipe == Some(true),
         // Whoever asks by hand knows; a machine that restarts into its installer again and again does not.
@@ -209,7 +201,7 @@ mod tests {
         for document in [None, found("  hostname: x\n"), found("  install: {after: halt}\n")] {
             assert_eq!(decide(&unattended, document).unwrap(), None);
         }
-        refused(&asked(), None, "no disk was named");
+        assert_eq!(decide(&asked(), None).unwrap(), None);
     }
 
     #[test]
