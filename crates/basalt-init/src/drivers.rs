@@ -2,7 +2,9 @@
 //!
 //! Some drivers take their time: an AHCI controller waits a third of a second for disks that are not there, and the kernel
 //! has loading any module wait for that. With the parameter `async_probe` (`do_init_module` in `kernel/module/main.c`)
-//! loading does not wait. So everything loads with it but the last module that the root needs, which waits for all.
+//! loading does not wait, and nobody knows any more which of two disks comes first. So drivers whose disks have names in
+//! their order load first and without it, then those of buses that take their time and all that the root needs with it;
+//! the last module that the root needs waits for all.
 
 use std::{
     collections::BTreeSet,
@@ -19,6 +21,9 @@ use crate::wanted::Wanted;
 /// Where a bus of the kernel is not named as the aliases of its devices.
 const BUS_OF_ALIAS: [(&str, &str); 2] = [("of", "platform"), ("acpi*", "acpi")];
 
+/// What drivers of slow buses need. The kernel gives their disks names in any order itself.
+const SLOW: [&str; 3] = ["scsi_mod", "usbcore", "mmc_core"];
+
 /// The modules of the initramfs and what became of them.
 #[derive(Debug)]
 pub(crate) struct Drivers<'a> {
@@ -31,8 +36,8 @@ pub(crate) struct Drivers<'a> {
     /// Modules for devices that are there, which are only loaded when the root is not found without them.
     deferred: Vec<String>,
     late: bool,
-    /// The module that waits for all before it, until it is loaded.
-    last: Option<&'a str>,
+    /// Whether loading a module may end before its driver has seen its devices.
+    overlap: bool,
     /// How many the kernel took.
     pub(crate) loaded: usize,
     /// What it did not take, for a person.
@@ -74,7 +79,7 @@ impl<'a> Drivers<'a> {
             tried: BTreeSet::new(),
             deferred: Vec::new(),
             late: false,
-            last: index.first.last().map(String::as_str),
+            overlap: false,
             loaded: 0,
             failures: Vec::new(),
         }
@@ -84,10 +89,12 @@ impl<'a> Drivers<'a> {
     /// devices.
     pub(crate) fn load_first(&mut self) -> Result<(), DriverError> {
         let index = self.index;
-        for name in &index.first {
+        let Some((last, others)) = index.first.split_last() else { return Ok(()) };
+        for name in others {
             self.load_with_needs(name, true)?;
         }
-        Ok(())
+        self.overlap = false;
+        self.load_with_needs(last, true)
     }
 
     /// Loads one module by name, if the initramfs has it.
@@ -95,28 +102,45 @@ impl<'a> Drivers<'a> {
         self.load_with_needs(name, false)
     }
 
-    /// Loads what the devices that are there ask for.
+    /// Loads what the devices that are there ask for. Drivers of slow buses may see theirs only by the end of
+    /// [`Self::load_first`], if that is still to come.
     pub(crate) fn coldplug(&mut self, sys: &Path) -> Result<(), DriverError> {
-        for modalias in modaliases(sys, &self.buses())? {
-            self.device(&modalias)?;
+        let aliases = modaliases(sys, &self.buses())?;
+        let wanted = aliases.iter().flat_map(|modalias| self.aliases.lookup(modalias));
+        let (slow, quick): (Vec<String>, Vec<String>) = wanted.partition(|name| self.is_slow(name));
+        for name in quick {
+            self.driver(name)?;
+        }
+        self.overlap = self.index.first.last().is_some_and(|last| !self.tried.contains(last));
+        for name in slow {
+            self.driver(name)?;
         }
         Ok(())
+    }
+
+    fn is_slow(&self, name: &str) -> bool {
+        let needs = self.index.module(name).map(|module| module.needs.as_slice()).unwrap_or_default();
+        needs.iter().any(|need| SLOW.contains(&need.as_str()))
     }
 
     /// Loads what a device with this `modalias` asks for.
     pub(crate) fn device(&mut self, modalias: &str) -> Result<(), DriverError> {
         for name in self.aliases.lookup(modalias) {
-            let late = self.index.module(&name).is_some_and(|module| module.late);
-            if self.wanted.blacklist.contains(&name) {
-                continue;
-            }
-            if late && !self.late {
-                self.deferred.push(name);
-            } else {
-                self.load_with_needs(&name, false)?;
-            }
+            self.driver(name)?;
         }
         Ok(())
+    }
+
+    fn driver(&mut self, name: String) -> Result<(), DriverError> {
+        let late = self.index.module(&name).is_some_and(|module| module.late);
+        if self.wanted.blacklist.contains(&name) {
+            return Ok(());
+        }
+        if late && !self.late {
+            self.deferred.push(name);
+            return Ok(());
+        }
+        self.load_with_needs(&name, false)
     }
 
     /// From now on late modules count, too; says whether that changes anything.
@@ -158,9 +182,6 @@ impl<'a> Drivers<'a> {
         if !self.tried.insert(name.to_owned()) {
             return Ok(());
         }
-        if self.last == Some(name) {
-            self.last = None;
-        }
         match load_module(&self.directory.join(&module.path), &self.parameters(name)) {
             Ok(Loaded::Now) => self.loaded += 1,
             Ok(Loaded::Before | Loaded::NothingToDrive) => {}
@@ -174,7 +195,7 @@ impl<'a> Drivers<'a> {
 
     fn parameters(&self, name: &str) -> CString {
         let own = self.wanted.module_parameters.iter().filter(|(module, _)| module == name);
-        let overlapping = self.last.map(|_| "async_probe");
+        let overlapping = self.overlap.then_some("async_probe");
         let words: Vec<&str> = overlapping.into_iter().chain(own.map(|(_, word)| word.as_str())).collect();
         // A command line has no NUL in it; were there one, the module would start without parameters.
         CString::new(words.join(" ")).unwrap_or_default()
