@@ -44,13 +44,13 @@ fn ask(gate: &Gate) -> Answer {
 /// What systemd says of itself.
 fn system(timeout: Duration) -> Result<SystemState, CommandError> {
     let state = systemctl(&["show", "--property=SystemState", "--value"], timeout)?;
+    // While the one that asks is starting, systemd says `initializing` of a machine in emergency mode too.
+    let special = ["show", "--property=ActiveState", "--value", "emergency.target", "rescue.target"];
+    let maintenance = systemctl(&special, timeout)?.lines().any(|line| line.trim() == "active");
+    let state = if maintenance { "maintenance" } else { state.trim() };
     let failed = systemctl(&["list-units", "--failed", "--plain", "--no-legend"], timeout)?;
     let jobs = systemctl(&["list-jobs", "--no-legend"], timeout)?;
-    Ok(SystemState {
-        state: state.trim().to_owned(),
-        failed: first_words(&failed),
-        starting: running_jobs(&jobs),
-    })
+    Ok(SystemState { state: state.to_owned(), failed: first_words(&failed), starting: running_jobs(&jobs) })
 }
 
 fn first_words(text: &str) -> Vec<String> {

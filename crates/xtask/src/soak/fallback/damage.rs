@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use basalt_formats::pe::Pe;
 use serde::Deserialize;
 
 use crate::{
@@ -57,11 +58,17 @@ pub(super) fn apply(disk: &Path, damage: Damage, left: Left) -> Done {
     };
     match damage {
         Damage::None => Ok(()),
-        Damage::TornUki => edit_uki(disk, entry, |bytes| bytes.truncate(bytes.len() / 2)),
+        Damage::TornUki => edit_uki(disk, entry, |bytes| {
+            bytes.truncate(bytes.len() / 2);
+            Ok(())
+        }),
         Damage::Initramfs => edit_uki(disk, entry, |bytes| {
-            // The initramfs is the largest and last part of the file.
-            let from = bytes.len() * 3 / 4;
-            bytes[from..from + 4096].fill(0xff);
+            let section = Pe::parse(bytes).ok().and_then(|pe| Some(pe.section(".initrd")?.content()));
+            let part = section.ok_or_else(|| TaskError::Broken(format!("{entry} has no initramfs")))?;
+            // Behind the first bytes, by which the kernel knows how it is compressed.
+            let from = part.start + part.len() / 2;
+            bytes[from..part.end.min(from + 4096)].fill(0xff);
+            Ok(())
         }),
         Damage::RootByte => flip(disk, partition(disk, "basalt-b")?.start * SECTOR + 1024),
         Damage::UserProbe => write_document(disk),
@@ -136,11 +143,11 @@ fn esp(disk: &Path, tool: &str, arguments: &[&str]) -> Done {
     plan.args(arguments).run().map(drop).map_err(Into::into)
 }
 
-fn edit_uki(disk: &Path, entry: &str, edit: impl FnOnce(&mut Vec<u8>)) -> Done {
+fn edit_uki(disk: &Path, entry: &str, edit: impl FnOnce(&mut Vec<u8>) -> Done) -> Done {
     let file = disk.with_extension("efi");
     esp(disk, "mcopy", &["-o", &on_esp(entry), &file.display().to_string()])?;
     let mut bytes = fs::read(&file).map_err(TaskError::io("read", &file))?;
-    edit(&mut bytes);
+    edit(&mut bytes)?;
     fs::write(&file, bytes).map_err(TaskError::io("write", &file))?;
     esp(disk, "mcopy", &["-o", &file.display().to_string(), &on_esp(entry)])?;
     fs::remove_file(&file).map_err(TaskError::io("remove", &file))

@@ -17,8 +17,10 @@ use crate::error::{Done, TaskError};
 const LOOP: &str = "faebfe";
 /// Addresses from here on are the kernel's (Linux `Documentation/arch/x86/x86_64/mm.rst`).
 const KERNEL: u64 = 0xffff_8000_0000_0000;
-/// The number of `rip` in GDB's description of x86-64.
-const RIP: &str = "p10";
+/// All registers; QEMU gives a single one only to those who asked for its description of them.
+const REGISTERS: &str = "g";
+/// The hex digits of `rip` among them: behind 16 registers of 8 bytes.
+const RIP: std::ops::Range<usize> = 256..272;
 /// How often to look whether the processor is in the kernel.
 const LOOKS: u32 = 200;
 
@@ -37,9 +39,10 @@ pub(super) fn hang(machine: &mut Running, socket: &Path) -> Done {
     for _ in 0..LOOKS {
         // The machine stands still while somebody is connected.
         let mut stub = Stub(UnixStream::connect(socket).map_err(TaskError::io("connect to", socket))?);
-        let place = stub.ask(RIP)?;
-        let bytes = u64::from_str_radix(place.get(..16).unwrap_or_default(), 16)
-            .map_err(|_not_hex| TaskError::Broken(format!("the processor is at {place}")))?;
+        let registers = stub.ask(REGISTERS)?;
+        let place = registers.get(RIP).unwrap_or_default();
+        let bytes = u64::from_str_radix(place, 16)
+            .map_err(|_not_hex| TaskError::Broken(format!("the processor is at `{place}`")))?;
         let rip = bytes.swap_bytes();
         if rip >= KERNEL {
             let written = stub.ask(&format!("M{rip:x},3:{LOOP}"))?;
@@ -67,18 +70,28 @@ impl Stub {
         let mut talk = || {
             self.0.set_read_timeout(Some(Duration::from_secs(10)))?;
             self.0.write_all(format!("${data}#{sum:02x}").as_bytes())?;
-            let mut answer = Vec::new();
-            let mut byte = [0];
-            // Up to the `#` and both digits of the sum.
-            while answer.iter().rev().nth(2) != Some(&b'#') {
-                self.0.read_exact(&mut byte)?;
-                if !(answer.is_empty() && byte[0] != b'$') {
-                    answer.push(byte[0]);
+            loop {
+                let answer = packet(&mut self.0)?;
+                self.0.write_all(b"+")?;
+                // That the machine has stopped is told whenever it has, and nobody asked.
+                if !answer.starts_with(['T', 'S']) {
+                    return Ok(answer);
                 }
             }
-            self.0.write_all(b"+")?;
-            Ok(String::from_utf8_lossy(&answer[1..answer.len() - 3]).into_owned())
         };
         talk().map_err(failed)
     }
+}
+
+/// What is between the next `$` and its `#` with both digits of the sum.
+fn packet(stub: &mut UnixStream) -> std::io::Result<String> {
+    let mut bytes = Vec::new();
+    let mut byte = [0];
+    while bytes.iter().rev().nth(2) != Some(&b'#') {
+        stub.read_exact(&mut byte)?;
+        if !(bytes.is_empty() && byte[0] != b'$') {
+            bytes.push(byte[0]);
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes[1..bytes.len() - 3]).into_owned())
 }
