@@ -17,9 +17,11 @@
 //! | `record-boot` | boot entries | adds to the history |
 //! | `health` | systemd, and what the checks of the configuration ask | nothing |
 //! | `assess` | the same, until this boot is found good or is given up | adds to the history |
+//! | `doctor` | all of these, and the kernel, the network and what crashes left | nothing |
+//! | `logs bundle` | the same, and logs | writes an archive |
 //! | `bless` | boot entries | lets the boot loader keep what runs |
 //!
-//! Exit codes: 0 done or healthy · 1 `status` has warnings, `plan` found drift, `apply` left something undone, or `health` found something · 2 wrong command line · 3 this machine lacks something or
+//! Exit codes: 0 done or healthy · 1 `status` has warnings, `plan` found drift, `apply` left something undone, or `health` or `doctor` found something · 2 wrong command line · 3 this machine lacks something or
 //! a step failed · 4 refused, nothing was written · 5 a file that the image or `basalt-init` wrote, or a configuration,
 //! can't be understood.
 //!
@@ -72,6 +74,10 @@ enum Command {
     Reset(commands::ResetArguments),
     /// Go back to the release in the other slot, at the next boot
     Rollback(commands::RollbackArguments),
+    /// Make what runs the recovery system, which is started when neither slot comes up
+    Promote(commands::PromoteArguments),
+    /// Choose what the next boot starts
+    BootNext(commands::BootNextArguments),
     /// Say what happened to this machine's releases: upgraded, booted, fell back, rolled back
     History {
         /// Print the records as JSON, one a line
@@ -87,6 +93,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what is wrong with this machine, how bad it is, and what to do; exit code 1 if something is
+    Doctor {
+        /// Print JSON for a program
+        #[arg(long)]
+        json: bool,
+    },
+    /// Gather logs and states for whoever looks from elsewhere
+    Logs(commands::LogsArguments),
     /// Wait until this boot is found good, or give it up: for the unit that does it
     #[command(hide = true)]
     Assess,
@@ -138,10 +152,14 @@ fn run(command: &Command) -> AgentResult<ExitCode> {
         Command::Install(arguments) => commands::install(arguments),
         Command::Upgrade(arguments) => commands::upgrade(arguments),
         Command::Reset(arguments) => commands::reset(arguments),
+        Command::Promote(arguments) => commands::promote(arguments),
+        Command::BootNext(arguments) => commands::boot_next(arguments),
         Command::Rollback(arguments) => commands::rollback(arguments),
         Command::History { json } => commands::history(*json),
         Command::RecordBoot => commands::record_boot(),
         Command::Health { json } => commands::health(*json),
+        Command::Doctor { json } => commands::doctor(*json),
+        Command::Logs(arguments) => commands::logs(arguments),
         Command::Assess => commands::assess(),
         Command::Bless => commands::bless(),
         Command::Config(arguments) => commands::config(arguments),

@@ -105,6 +105,15 @@ impl Esp {
         self.flush()
     }
 
+    /// Writes over the beginning of a file that is there: its place and its size stay.
+    ///
+    /// # Errors
+    /// When there is no such file, or it can't be written.
+    pub fn overwrite(&self, path: &Path, bytes: &[u8]) -> Result<(), EspError> {
+        self.root.overwrite(path, bytes)?;
+        self.flush()
+    }
+
     /// All bytes of a file, refused when there are more than `limit`. What the file system wrote is seen, which a look at the
     /// partition's own device may miss: that keeps what it read before.
     ///

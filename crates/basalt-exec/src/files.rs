@@ -171,6 +171,21 @@ impl Root {
         written.map_err(|source| FileError { action: "write", path: self.shown.join(path), source })
     }
 
+    /// Writes over the beginning of a file that is there and waits until it is on the medium: its place and its size stay, so as
+    /// many bytes as the file has are changed by one write.
+    ///
+    /// # Errors
+    /// When there is no such file, or it can't be written.
+    pub fn overwrite(&self, path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FileError> {
+        let path = path.as_ref();
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW;
+        let file =
+            self.open_at(path, flags, Mode::empty()).map_err(|errno| self.refuse("write", path, errno))?;
+        let mut file = std::fs::File::from(file);
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        written.map_err(|source| FileError { action: "write", path: self.shown.join(path), source })
+    }
+
     /// Gives a file another name in its directory, in place of what has it.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The door to the host: subprocesses, files, sandbox, block devices, device-mapper, mounts.
 
+pub mod addresses;
 pub mod block;
 pub mod console;
 pub mod dm;
@@ -8,6 +9,7 @@ pub mod loop_device;
 pub mod module;
 pub mod mount;
 pub mod reboot;
+pub mod tpm;
 pub mod uevent;
 pub mod watchdog;
 

@@ -26,10 +26,15 @@ enum Command {
     Push(commands::push::Arguments),
     Keys(commands::keys::Arguments),
     Sign(commands::sign::Arguments),
+    Verify(commands::verify::Arguments),
+    Measure(commands::measure::Arguments),
     Lint(commands::lint::Arguments),
     Store(commands::store::Arguments),
     Config(commands::config::Arguments),
     Schema(commands::schema::Arguments),
+    Serve(commands::serve::Arguments),
+    #[command(hide = true)]
+    ServeJob(commands::serve::JobArguments),
 }
 
 fn main() -> ExitCode {
@@ -59,9 +64,13 @@ fn run(command: Command) -> CommandResult {
         Command::Push(arguments) => commands::push::run(&arguments),
         Command::Keys(arguments) => commands::keys::run(&arguments),
         Command::Sign(arguments) => commands::sign::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
+        Command::Measure(arguments) => commands::measure::run(&arguments),
         Command::Lint(arguments) => commands::lint::run(&arguments),
         Command::Store(arguments) => commands::store::run(&arguments),
         Command::Config(arguments) => commands::config::run(&arguments),
         Command::Schema(arguments) => commands::schema::run(&arguments),
+        Command::Serve(arguments) => commands::serve::run(&arguments),
+        Command::ServeJob(arguments) => commands::serve::run_job(&arguments),
     }
 }

@@ -1,6 +1,7 @@
 //! What a build tells while it works: typed events, shown to a person as lines or to a program as JSON lines.
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _, Write as _},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
@@ -66,10 +67,13 @@ pub enum Audience {
     None,
 }
 
+/// Takes events, from any thread.
+pub type Listener = Box<dyn Fn(&Event) + Send + Sync>;
+
 /// Shows events on standard error, from any thread.
-#[derive(Debug)]
 pub struct Reporter {
     audience: Audience,
+    listener: Option<Listener>,
     bar: Option<Mutex<ProgressBar>>,
     journal: Mutex<Vec<Event>>,
 }
@@ -78,7 +82,13 @@ impl Reporter {
     /// A reporter for this audience.
     pub fn new(audience: Audience) -> Self {
         let bar = audience == Audience::Text && io::stderr().is_terminal();
-        Self { audience, bar: bar.then(|| Mutex::new(ProgressBar::hidden())), journal: Mutex::default() }
+        let bar = bar.then(|| Mutex::new(ProgressBar::hidden()));
+        Self { audience, listener: None, bar, journal: Mutex::default() }
+    }
+
+    /// A reporter that shows nothing and hands every event on.
+    pub fn to(listener: Listener) -> Self {
+        Self { listener: Some(listener), ..Self::new(Audience::None) }
     }
 
     /// What became of each step so far: the events that a step was kept or finished.
@@ -93,6 +103,9 @@ impl Reporter {
                 self.journal.lock().unwrap_or_else(PoisonError::into_inner).push(event.clone());
             }
             Event::Started { .. } | Event::Progress { .. } | Event::Note { .. } => {}
+        }
+        if let Some(listener) = &self.listener {
+            listener(event);
         }
         match self.audience {
             Audience::None => {}
@@ -177,6 +190,12 @@ impl Reporter {
             Some(Ok(bar)) => bar.suspend(print),
             Some(Err(_)) | None => print(),
         }
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reporter({:?})", self.audience)
     }
 }
 

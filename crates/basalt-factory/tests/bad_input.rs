@@ -157,6 +157,17 @@ fn a_damaged_step_result_is_told_then_made_anew() {
 }
 
 #[test]
+fn what_a_sweep_took_is_made_again_for_whoever_reads_it() {
+    let project = Project::with_own_cache();
+    assert_works(&project.run(&["build", "--locked"]));
+    let before = project.left_in_out();
+    fs::remove_file(project.result_of("base")).unwrap();
+    fs::remove_dir_all(project.out()).unwrap();
+    assert_works(&project.run(&["build", "--locked"]));
+    assert_eq!(project.left_in_out(), before);
+}
+
+#[test]
 fn a_full_disk_is_told_and_leaves_nothing() {
     let project = Project::of_example();
     fs::create_dir(project.out()).unwrap();

@@ -23,9 +23,9 @@ use basalt_formats::{
     WriteAt,
     fat::{Directory, Volume},
 };
-use basalt_testkit::{Login, Shell, StaticServer, patience, run_tool, test_image};
+use basalt_testkit::{Shell, StaticServer, root_shell, run_tool, test_image};
 use basalt_types::ByteSize;
-use basalt_vm::{Bus, Disk, Machine, Network, Running, Write};
+use basalt_vm::{Bus, Disk, Machine, Network, Write};
 use build_support::{Project, assert_works};
 
 /// The live outputs of the release that the shared image was built from; only the outputs are new.
@@ -37,21 +37,6 @@ fn live(file: &str) -> PathBuf {
         project
     });
     project.out().join(file)
-}
-
-/// A root shell on a machine that has finished starting, with nothing failed.
-fn root_shell<'a>(machine: &'a mut Running, login: &Login) -> Shell<'a> {
-    let settled = patience(machine, Duration::from_secs(60));
-    let mut shell = Shell::login(machine, login).unwrap();
-    shell.become_root(login).unwrap();
-    let state = shell.run_within("systemctl is-system-running --wait", settled).unwrap();
-    let failed = shell.check("systemctl --failed --no-legend --plain").unwrap();
-    let journal = match failed.split_whitespace().next() {
-        Some(unit) => shell.run(&format!("journalctl --no-pager -n 30 -u {unit}")).unwrap().text,
-        None => String::new(),
-    };
-    assert_eq!((state.text.trim(), failed.trim()), ("running", ""), "{journal}");
-    shell
 }
 
 fn check(shell: &mut Shell<'_>, command: &str) -> String {

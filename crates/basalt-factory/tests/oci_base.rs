@@ -106,6 +106,7 @@ fn make(folder: &Path, layers: &[Vec<u8>]) {
         artifact_type: None,
         config: writer.insert(media::CONFIG, &serde_json::to_vec(&config).unwrap()).unwrap(),
         layers: layers.iter().map(sent).collect(),
+        subject: None,
         annotations: BTreeMap::new(),
     };
     let root = writer.insert(media::MANIFEST, &serde_json::to_vec(&manifest).unwrap()).unwrap();

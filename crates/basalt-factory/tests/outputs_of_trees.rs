@@ -10,10 +10,13 @@ use std::{
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
-use basalt_fetch::oci::{Archive, BlobSource, Descriptor, Manifest};
+use basalt_fetch::{
+    http::{Client, Patience, Proxies},
+    oci::{Access, Archive, Artifact, BlobSource, Descriptor, Manifest, Platform, Signature},
+};
 use basalt_formats::{
     ReadAt, WriteAt,
     chunks::{Assembly, Coalescing, FetchRange, FetchStep, Index, Owned, Part, Plan, assemble},
@@ -21,8 +24,9 @@ use basalt_formats::{
 };
 use basalt_image::update::{self, UpdateInfo};
 use basalt_testkit::{Door, Registry};
-use basalt_types::Digest;
-use build_support::{Project, assert_works};
+use basalt_trust::release::{self, ReleaseKey};
+use basalt_types::{Architecture, Digest};
+use build_support::{Project, assert_fails, assert_works};
 
 /// Bytes that a part is put together in.
 #[derive(Default)]
@@ -181,6 +185,109 @@ fn the_outputs_for_registries_and_archives_hold_the_release_and_its_tree() {
 }
 
 /// Where slot A's root begins on the disk, by the manifest.
+/// The signatures that are kept for the manifest that `reference` means, as cosign looks for them.
+fn signatures(reference: &str) -> (Digest, Vec<Signature>) {
+    let client = Client::new(Proxies::default(), Patience::default(), Arc::default()).unwrap();
+    let access = Access { insecure: true, ..Access::default() };
+    let platform = Platform::linux(Architecture::Amd64);
+    let artifact = Artifact::open(&client, &access, &reference.parse().unwrap(), &platform).unwrap();
+    (artifact.digest(), artifact.signatures().unwrap())
+}
+
+/// Changes a byte of the last pack of an archive.
+fn spoil_a_pack(path: &Path) {
+    let archive = Archive::open(path).unwrap();
+    let pack = manifest(&archive).layers.pop().unwrap();
+    let at = archive.blob(&pack).unwrap().offset + pack.size / 2;
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+/// The example that trusts a release key, and the folder for its keys.
+fn trusting() -> (Project, PathBuf) {
+    let project = Project::with(|text| format!("{text}\noutputs: [oci]\nreleaseKeys: [keys/release.pub]\n"));
+    let keys = project.folder.path().join("keys");
+    (project, keys)
+}
+
+#[test]
+fn what_is_no_release_key_is_refused_before_anything_is_built() {
+    let (project, keys) = trusting();
+    assert_fails(&project.run(&["build", "--locked"]), 1, &["keys/release.pub"]);
+    fs::create_dir(&keys).unwrap();
+    fs::write(keys.join("release.pub"), "no key").unwrap();
+    let words = [
+        "release.pub is not valid",
+        "it is neither a public key nor a certificate in PEM",
+        "basalt keys new",
+    ];
+    assert_fails(&project.run(&["build", "--locked"]), 2, &words);
+}
+
+#[test]
+fn a_release_is_signed_by_the_build_or_by_the_push() {
+    let (project, keys) = trusting();
+    let keys = keys.display().to_string();
+    let basalt = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_basalt"));
+        command.args(arguments).env("BASALT_CACHE", project.cache());
+        command.output().unwrap()
+    };
+    assert_works(&basalt(&["keys", "new", &keys]));
+    let pem = fs::read_to_string(project.folder.path().join("keys/release.pub")).unwrap();
+    let trusted = [ReleaseKey::from_pem(&pem).unwrap()];
+
+    assert_works(&project.run(&["build", "--locked"]));
+    let file = project.out().join("edge.oci.tar").display().to_string();
+    let (digest, none) = signatures(&format!("oci-archive:{file}"));
+    assert_eq!(none, []);
+    let registry = Registry::start(Door::Open);
+    let [by_build, by_push] = ["build", "push"].map(|name| format!("{}/edge/{name}:0.1.0", registry.host()));
+    let push = |to: &str, more: &[&str]| {
+        let pushed = basalt(&[&["push", &file, to, "--insecure"][..], more].concat());
+        assert_works(&pushed);
+        String::from_utf8_lossy(&pushed.stdout).into_owned()
+    };
+    assert!(push(&by_push, &[]).contains("; not signed"));
+    assert_eq!(signatures(&by_push), (digest, Vec::new()));
+    let public = project.folder.path().join("keys/release.pub").display().to_string();
+    let verify =
+        |release: &str, more: &[&str]| basalt(&[&["verify", release, "--insecure"][..], more].concat());
+    assert_fails(&verify(&by_push, &["--key", &public]), 4, &["the release sha256:", " is not signed"]);
+    assert!(push(&by_push, &["--keys", &keys]).contains("; signed"));
+
+    assert_works(&project.run(&["build", "--locked", "--keys", &keys]));
+    assert!(push(&by_build, &[]).contains("; signed"));
+    let archive = format!("oci-archive:{file}");
+    // What was only pushed with keys was built without: its kernel image is unsigned.
+    for (place, policies) in [(&archive, "there are some"), (&by_build, "there are some"), (&by_push, "none")]
+    {
+        let (digest, made) = signatures(place);
+        let [Signature { payload, signature }] = made.as_slice() else { panic!("{place}: {made:?}") };
+        release::verify(&trusted, &digest, payload, signature).unwrap();
+        let checked = verify(place, &["--key", &public]);
+        assert_works(&checked);
+        let said = String::from_utf8_lossy(&checked.stdout);
+        let key = format!("signed     by the key {}", trusted[0].id());
+        let policies = format!("TPM        signed policies: {policies}\n");
+        for line in [&key[..], "release    edge 0.1.0 for amd64", "and it starts this root", &policies] {
+            assert!(said.contains(line), "`{line}` is not in:\n{said}");
+        }
+    }
+    let other = project.folder.path().join("other").display().to_string();
+    assert_works(&basalt(&["keys", "new", &other]));
+    let foreign = format!("{other}/release.pub");
+    assert_fails(&verify(&archive, &["--key", &foreign]), 4, &["none of the 1 keys that may sign made it"]);
+    spoil_a_pack(Path::new(&file));
+    assert_fails(
+        &verify(&archive, &["--key", &public]),
+        4,
+        &["a pack of `oci-archive:", " has the digest sha256:"],
+    );
+}
+
 fn slot_a(project: &Project) -> u64 {
     let text = fs::read(project.out().join("edge.manifest.json")).unwrap();
     let manifest: serde_json::Value = serde_json::from_slice(&text).unwrap();

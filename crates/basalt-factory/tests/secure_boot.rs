@@ -51,7 +51,15 @@ fn keys_are_made_once_kept_close_and_shown() {
         (fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, mode("PK.key"), mode("db.key")),
         (0o700, 0o600, 0o600)
     );
-    assert_says(&basalt(&["keys", "show", path]), "db   Example signature database key, valid until ");
+    for name in ["release", "pcr"] {
+        assert_eq!((mode(&format!("{name}.key")), mode(&format!("{name}.pub"))), (0o600, 0o644));
+    }
+    for line in [
+        "db       Example signature database key, valid until ",
+        "release  Example release key, valid until ",
+    ] {
+        assert_says(&basalt(&["keys", "show", path]), line);
+    }
 
     assert_fails(&basalt(&["keys", "new", path]), 1, &["is there already; keys are never written over"]);
     let program = here.path().join("program.efi");

@@ -310,8 +310,9 @@ impl Apt {
             ("APT::Architectures::", Path::new("amd64")),
             ("Debug::NoLocking", Path::new("true")),
         ];
-        // Read before every other file, so that nothing of the host's configuration is.
-        let conf = status.with_extension("conf");
+        // Read before every other file, so that nothing of the host's configuration is. Each thread has its own: apt takes one that
+        // another is just writing for an empty one, and then the host's.
+        let conf = status.with_extension(format!("{:?}.conf", std::thread::current().id()));
         let lines = settings.map(|(name, value)| format!("{name} \"{}\";\n", value.display()));
         fs::write(&conf, lines.concat()).unwrap();
         let mut command = self.loader(program);

@@ -5,11 +5,7 @@
 //! ```
 //!
 //! Each execution takes a small image of every kind that we write, changes a few of its bytes (bits, words that mean
-//! something, pieces of other places), opens it, reads the tree, and reads what its files hold up to a limit. The process
-//! may have 1 GiB of address space: whoever asks for more dies. An execution is named by its number and the seed, so that
-//! one that fails can be done again.
-//!
-//! Without arguments it does nothing, so that `cargo test --benches` stays quick.
+//! something, pieces of other places), opens it, reads the tree, and reads what its files hold up to a limit.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
@@ -22,67 +18,33 @@
 
 #[path = "../tests/erofs_support/mod.rs"]
 mod erofs_support;
+mod fuzz;
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Instant,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use basalt_formats::{
     erofs::{Algorithm, Compression, unpack},
     tree::{Content, Kind, NoStores, ReadContent, Tree},
 };
 use erofs_support::*;
+use fuzz::Random;
 
 /// Bytes of files that one execution reads at most.
 const READ: u64 = 128 << 10;
-/// The address space of the process.
-const MEMORY: u64 = 1 << 30;
-/// Executions between two looks at the shared counter.
-const BATCH: u64 = 1000;
-
-/// How far executions got.
-#[derive(Default)]
-struct Counts {
-    done: AtomicU64,
-    trees: AtomicU64,
-    read: AtomicU64,
-}
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let Some(executions) = arguments.first().map(|text| text.parse::<u64>().expect("a number")) else {
-        return;
-    };
-    let seed: u64 = arguments.get(1).map_or(1, |text| text.parse().expect("a seed"));
-    let limit = rustix::process::Rlimit { current: Some(MEMORY), maximum: Some(MEMORY) };
-    rustix::process::setrlimit(rustix::process::Resource::As, limit).expect("the limit is set");
-
     let seeds = seeds();
-    let (counts, next, began) = (Counts::default(), AtomicU64::new(0), Instant::now());
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let first = next.fetch_add(BATCH, Ordering::Relaxed);
-                    if first >= executions {
-                        return;
-                    }
-                    for number in first..(first + BATCH).min(executions) {
-                        execute(&seeds, seed, number, &counts);
-                    }
-                }
-            });
-        }
+    let (trees, whole) = (AtomicU64::new(0), AtomicU64::new(0));
+    let ran = fuzz::run(&|random| {
+        let image = changed(&seeds[random.below(seeds.len())], random);
+        let (tree, all) = read(&image);
+        trees.fetch_add(u64::from(tree), Ordering::Relaxed);
+        whole.fetch_add(u64::from(all), Ordering::Relaxed);
     });
-    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    println!(
-        "{} executions in {:.0} s: {} trees were read, {} with all their files, none with a panic",
-        count(&counts.done),
-        began.elapsed().as_secs_f64(),
-        count(&counts.trees),
-        count(&counts.read)
-    );
+    if let Some(ran) = ran {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        println!("{ran}: {} trees were read, {} with all their files", count(&trees), count(&whole));
+    }
 }
 
 /// A small tree in every way that we write one.
@@ -110,17 +72,6 @@ fn seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-fn execute(seeds: &[Vec<u8>], seed: u64, number: u64, counts: &Counts) {
-    let mut random =
-        Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed.wrapping_mul(0xd134_2543_de82_ef95) | 1);
-    let image = changed(&seeds[random.below(seeds.len())], &mut random);
-    let reader = std::panic::catch_unwind(|| read(&image));
-    let (tree, whole) = reader.unwrap_or_else(|_| panic!("execution {number} of seed {seed} panicked"));
-    counts.done.fetch_add(1, Ordering::Relaxed);
-    counts.trees.fetch_add(u64::from(tree), Ordering::Relaxed);
-    counts.read.fetch_add(u64::from(whole), Ordering::Relaxed);
-}
-
 /// Whether the tree could be read, and whether all its files could.
 fn read(image: &[u8]) -> (bool, bool) {
     let Ok((tree, content)) = unpack(image.to_vec(), 0) else { return (false, false) };
@@ -144,47 +95,14 @@ fn read_file(file: &Content, content: &dyn ReadContent, size: u64) -> std::io::R
 /// One to eight changes; the checksum of the superblock is switched off, for it would hide the rest.
 fn changed(seed: &[u8], random: &mut Random) -> Vec<u8> {
     const FEATURES: usize = 1024 + 8;
-    const WORDS: [u32; 8] = [0, 1, 0xff, 0x1000, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, u32::MAX];
-    let mut image = seed.to_vec();
-    for _ in 0..=random.below(8) {
-        // Metadata is a small part of the image: half of the changes go there.
-        let at = match random.below(4) {
-            0 => 1024 + random.below(128),
-            1 => image.len() - 1 - random.below(image.len().min(4096)),
-            _ => random.below(image.len()),
-        };
-        match random.below(4) {
-            0 => image[at] ^= 1 << random.below(8),
-            1 => image[at] = random.below(256) as u8,
-            2 if at + 4 <= image.len() => {
-                let word = WORDS[random.below(WORDS.len())];
-                image[at..at + 4].copy_from_slice(&word.to_le_bytes());
-            }
-            _ => {
-                let length = (1 + random.below(64)).min(image.len() - at);
-                let from = random.below(image.len() - length + 1);
-                image.copy_within(from..from + length, at);
-            }
-        }
-    }
-    if random.below(16) != 0 {
+    // Metadata is a small part of the image: half of the changes go there.
+    let mut image = random.changed(seed, &mut |random, length| match random.below(4) {
+        0 => 1024 + random.below(128),
+        1 => length - 1 - random.below(length.min(4096)),
+        _ => random.below(length),
+    });
+    if random.below(16) != 0 && image.len() > FEATURES {
         image[FEATURES] &= !1;
     }
-    if random.below(32) == 0 {
-        image.truncate(random.below(seed.len()));
-    }
     image
-}
-
-/// xorshift64*: the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let word = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
-        word as usize % limit.max(1)
-    }
 }

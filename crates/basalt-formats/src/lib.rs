@@ -20,6 +20,7 @@ pub mod modules;
 pub mod pe;
 pub mod qcow2;
 pub mod tar;
+pub mod tpm;
 pub mod tree;
 pub mod uki;
 pub mod verity;

@@ -1,15 +1,18 @@
 //! Unified kernel images (UAPI.5): a boot stub with kernel, initramfs, command line and os-release as PE sections.
 //!
 //! ```text
-//! headers | the stub's sections | .osrel .cmdline .uname .dtb .splash .ucode .pcrpkey .initrd | .linux
+//! headers | the stub's sections | .osrel .cmdline .uname .dtb .splash .ucode .pcrsig .pcrpkey .initrd | .linux
 //! ```
 //!
 //! `.linux` comes last in file and memory, so that nothing lies behind a kernel that a firmware starts in place. The
 //! checksum is left zero, as signing tools expect; the headers get what they need and nothing else changes.
 //!
-//! Not here: signing, PCR signatures, several profiles (the reader gives the base profile), decompressing a kernel.
+//! [`measure`] says what the stub makes of it in the TPM. Not here: signing, several profiles (the reader gives the base profile), decompressing a kernel.
 
+mod measure;
 mod sbat;
+
+pub use measure::{Difference, Measured, Phase, Predicted, measure};
 
 use std::ops::Range;
 
@@ -47,6 +50,8 @@ pub struct Sections<'a> {
     pub ucode: Option<&'a [u8]>,
     /// The public key that signs PCR policies, as PEM.
     pub pcrpkey: Option<&'a [u8]>,
+    /// Its signatures of what the TPM will hold, as JSON.
+    pub pcrsig: Option<&'a [u8]>,
 }
 
 /// What an image holds.
@@ -168,6 +173,56 @@ pub fn assemble(stub: &[u8], sections: &Sections<'_>) -> Result<Vec<u8>, UkiErro
     image.finish(&pe, headers_size, nx)
 }
 
+/// The image with other PCR signatures, or none, and otherwise the same: its stub and its parts are put together again, so that
+/// the kernel stays last.
+///
+/// # Errors
+/// When it is no image of [`assemble`], or is signed already.
+pub fn with_policy(image: &[u8], pcrpkey: Option<&[u8]>, pcrsig: Option<&[u8]>) -> Result<Vec<u8>, UkiError> {
+    let pe = Pe::parse(image).map_err(UkiError::Image)?;
+    let read = read(image)?;
+    let part = |name: &str| pe.section(name).map(|section| pe.content(section));
+    let sections = Sections {
+        osrel: part(".osrel").unwrap_or_default(),
+        cmdline: &read.cmdline,
+        uname: &read.uname,
+        initrd: part(".initrd").unwrap_or_default(),
+        linux: part(".linux").unwrap_or_default(),
+        sbat: None,
+        splash: part(".splash"),
+        dtb: part(".dtb"),
+        ucode: part(".ucode"),
+        pcrpkey,
+        pcrsig,
+    };
+    assemble(&stub_of(image, &pe)?, &sections)
+}
+
+/// The stub of an image, with `.sbat` as it was merged.
+fn stub_of(image: &[u8], pe: &Pe<'_>) -> Result<Vec<u8>, UkiError> {
+    // `.sbat` is the stub's own, or counts as such once it was merged.
+    let ours = parts(&Sections::default(), None).map(|(name, _)| name);
+    let is_ours = |section: &&Section| ours[1..].iter().any(|name| section.is(name));
+    let kept = pe.sections().iter().take_while(|section| !is_ours(section)).count();
+    let (stub, added) = pe.sections().split_at(kept);
+    if pe.header.certificates != 0 {
+        return Err(UkiError::StubShape("it is signed; sign the whole image instead"));
+    }
+    if stub.is_empty() || !added.iter().all(|section| is_ours(&section)) {
+        return Err(UkiError::StubShape("its sections are not in the order of this assembler"));
+    }
+    let end = stub.iter().map(|section| section.raw.end).max().unwrap_or_default();
+    let mut bytes = image[..end].to_vec();
+    let sizes: usize = added.iter().map(|section| section.content().len()).sum();
+    let initialized = (pe.header.initialized_data_size as usize).saturating_sub(sizes);
+    let coff = pe.coff_offset();
+    put(&mut bytes, coff + field::COFF_SECTIONS, &(kept as u16).to_le_bytes());
+    put(&mut bytes, coff + 20 + field::OPTIONAL_INITIALIZED_DATA, &fits(initialized)?.to_le_bytes());
+    let table = pe.table_end() - added.len() * SECTION_HEADER;
+    bytes[table..pe.table_end()].fill(0);
+    Ok(bytes)
+}
+
 /// Reads an image; of one with several profiles the base profile.
 ///
 /// # Errors
@@ -201,8 +256,14 @@ pub fn read(bytes: &[u8]) -> Result<Uki, UkiError> {
 
 /// The sections to add, in the order of the file.
 fn in_order<'a>(sections: &Sections<'a>, sbat: Option<&'a str>) -> Vec<(&'static str, &'a [u8])> {
-    let Sections { osrel, cmdline, uname, initrd, linux, sbat: _, splash, dtb, ucode, pcrpkey } = *sections;
-    let all = [
+    parts(sections, sbat).into_iter().filter(|(_, content)| !content.is_empty()).collect()
+}
+
+/// Every section that may be added, in the order of the file; `.sbat` first, which the stub may have already.
+fn parts<'a>(sections: &Sections<'a>, sbat: Option<&'a str>) -> [(&'static str, &'a [u8]); 11] {
+    let Sections { osrel, cmdline, uname, initrd, linux, sbat: _, splash, dtb, ucode, pcrpkey, pcrsig } =
+        *sections;
+    [
         (".sbat", sbat.unwrap_or_default().as_bytes()),
         (".osrel", osrel),
         (".cmdline", cmdline.as_bytes()),
@@ -210,11 +271,11 @@ fn in_order<'a>(sections: &Sections<'a>, sbat: Option<&'a str>) -> Vec<(&'static
         (".dtb", dtb.unwrap_or_default()),
         (".splash", splash.unwrap_or_default()),
         (".ucode", ucode.unwrap_or_default()),
+        (".pcrsig", pcrsig.unwrap_or_default()),
         (".pcrpkey", pcrpkey.unwrap_or_default()),
         (".initrd", initrd),
         (".linux", linux),
-    ];
-    all.into_iter().filter(|(_, content)| !content.is_empty()).collect()
+    ]
 }
 
 fn check_text(section: &'static str, text: &str) -> Result<(), UkiError> {

@@ -18,7 +18,7 @@ use std::{
 
 use basalt_formats::{
     pe::{Pe, PeError},
-    uki::{self, Sections, UkiError},
+    uki::{self, Phase, Sections, UkiError},
 };
 
 const OSREL: &[u8] = b"ID=debian\nVERSION_ID=\"13\"\nPRETTY_NAME=\"Basalt test\"\n";
@@ -80,6 +80,63 @@ fn an_image_reads_back() {
     let own = [".text", ".rodata", ".data", ".sbat", ".sdmagic", ".reloc"];
     assert_eq!(names, [&own[..], &[".osrel", ".cmdline", ".uname", ".initrd", ".linux"]].concat());
     assert_eq!(image, uki::assemble(&stub, &sections(&linux, &initrd)).unwrap(), "deterministic");
+}
+
+#[test]
+fn policies_are_put_in_and_taken_out_and_nothing_else_changes() {
+    let (stub, linux, initrd) = (stub(), kernel(), initrd());
+    let plain = uki::assemble(&stub, &sections(&linux, &initrd)).unwrap();
+    let policy = Sections {
+        pcrpkey: Some(b"-----BEGIN PUBLIC KEY-----"),
+        pcrsig: Some(b"{\"sha256\":[]}"),
+        ..sections(&linux, &initrd)
+    };
+    let with = uki::assemble(&stub, &policy).unwrap();
+    assert_eq!(uki::with_policy(&plain, policy.pcrpkey, policy.pcrsig).unwrap(), with);
+    assert_eq!(uki::with_policy(&with, None, None).unwrap(), plain);
+    assert_eq!(Pe::parse(&with).unwrap().sections().last().unwrap().name(), b".linux");
+    let refusal = uki::with_policy(&linux, None, None).unwrap_err();
+    assert_eq!(refusal, UkiError::Missing(".linux"));
+}
+
+/// What systemd-measure(1) of the tree says of the sections of an image, for our phases.
+fn systemd_measure(image: &[u8], verb: &str, more: &[&str]) -> serde_json::Value {
+    let tree = trixie();
+    let (directory, seen) = inside(&tree);
+    let pe = Pe::parse(image).unwrap();
+    let mut arguments =
+        vec![tree.display().to_string(), "/usr/lib/systemd/systemd-measure".into(), verb.into()];
+    for name in ["linux", "osrel", "cmdline", "initrd", "uname", "sbat", "pcrpkey"] {
+        if let Some(section) = pe.section(&format!(".{name}")) {
+            fs::write(directory.path().join(name), pe.content(section)).unwrap();
+            arguments.push(format!("--{name}={}", seen.join(name).display()));
+        }
+    }
+    arguments.extend(["--bank=sha256".into(), "--json=short".into()]);
+    arguments.extend(Phase::ALL.map(|phase| format!("--phase={}", phase.path())));
+    arguments.extend(more.iter().map(|&word| word.to_owned()));
+    let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
+    serde_json::from_str(&run("chroot", &arguments)).unwrap()
+}
+
+#[test]
+fn systemd_measure_predicts_the_same_registers() {
+    let (stub, linux, initrd) = (stub(), kernel(), initrd());
+    let plain = uki::assemble(&stub, &sections(&linux, &initrd)).unwrap();
+    let key = b"-----BEGIN PUBLIC KEY-----\n";
+    for image in [&plain, &uki::with_policy(&plain, Some(key), Some(b"{}")).unwrap()] {
+        let theirs = systemd_measure(image, "calculate", &[]);
+        let measured = uki::measure(image).unwrap();
+        let predicted = measured.predict();
+        assert_eq!(predicted.len(), theirs["sha256"].as_array().unwrap().len());
+        for (ours, theirs) in predicted.iter().zip(theirs["sha256"].as_array().unwrap()) {
+            assert_eq!(
+                (ours.phase.path(), ours.pcr.to_string()),
+                (theirs["phase"].as_str().unwrap().to_owned(), theirs["hash"].as_str().unwrap().to_owned())
+            );
+        }
+        assert!(!measured.sections.iter().any(|(name, _)| *name == ".pcrsig"));
+    }
 }
 
 #[test]

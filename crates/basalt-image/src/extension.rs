@@ -8,12 +8,18 @@ use std::{collections::BTreeMap, io};
 
 use basalt_formats::tree::{Content, Kind, Metadata, Node, NodeId, Tree, TreeError};
 use basalt_types::{Architecture, ImageName};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::difference::{Aspect, Side, aspects};
 
+mod inspect;
+
+pub use inspect::{InspectError, Inspected, fields, inspect};
+
 /// What an extension extends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Sort {
     /// `/usr`.
     System,

@@ -3,6 +3,7 @@
 pub mod customise;
 pub mod difference;
 pub mod distribution;
+pub mod esp;
 pub mod extension;
 pub mod finalise;
 pub mod initramfs;

@@ -48,8 +48,8 @@ pub struct Outputs {
     pub list: Digest,
     /// Whether one of them is made from the release.
     pub release: bool,
-    /// Whether one of them is made from the tree as packages left it.
-    pub tree: bool,
+    /// Whether one of them is what differs from the build below, whose tree is read then.
+    pub difference: bool,
 }
 
 /// What is there before the build.
@@ -132,8 +132,8 @@ pub struct BuildPlan {
 
 /// Decides which steps run; second, whether they need the tree of the build below.
 ///
-/// A step whose result nobody needs is skipped: when the outputs stand unchanged nothing runs, when the release is
-/// known no package is fetched.
+/// A step whose result nobody needs is skipped: when the outputs stand unchanged nothing runs, when the finished tree is known
+/// no package is fetched. Whatever a step that runs reads is in the plan: a sweep may have removed any result and left any other.
 pub fn plan(inputs: &Inputs, observed: &Observed) -> (BuildPlan, bool) {
     let keys = Keys::of(inputs);
     let known = |key: &Digest| !observed.ignore_cache && observed.results.contains(key);
@@ -143,7 +143,8 @@ pub fn plan(inputs: &Inputs, observed: &Observed) -> (BuildPlan, bool) {
     let initramfs = standing(makes_release.then(|| known(&keys.initramfs)));
     let wanted = TreeWanted {
         start: initramfs == Standing::Unknown,
-        finished: makes_release || !stands && inputs.outputs.tree,
+        // Outputs come with a bill of materials, which describes it.
+        finished: !stands,
     };
     let (mut steps, needs_below) = tree_steps(inputs, observed, wanted);
     if inputs.outputs.release {
@@ -157,6 +158,7 @@ pub fn plan(inputs: &Inputs, observed: &Observed) -> (BuildPlan, bool) {
         false => Action::Run { because: "the output folder does not hold this build".into() },
     };
     steps.push(Step { name: StepName::Outputs, key: keys.outputs, action });
+    let needs_below = needs_below || !stands && inputs.outputs.difference;
     (BuildPlan { id: inputs.id, below: None, steps }, needs_below)
 }
 

@@ -11,7 +11,7 @@ use basalt_exec::{
     mount::{Mount, MountError, MountOptions},
     uevent::{Heard, Uevent, UeventSocket},
 };
-use basalt_formats::verity::Superblock;
+use basalt_formats::{uki::Phase, verity::Superblock};
 use basalt_types::Guid;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     drivers::{self, Drivers},
     error::InitError,
     execute::execute,
-    live,
+    live, measure,
     plan::{Facts, MachineId, plan},
     report::{Story, boot_time, phase, warn},
     wanted::Wanted,
@@ -35,6 +35,9 @@ const LOADER_VARIABLE: &str = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b
 /// systemd-stub puts what `loader/credentials/` of the ESP holds there (systemd-stub(7)).
 const MACHINE_ID: &str = "/.extra/global_credentials/system.machine_id.cred";
 
+/// systemd-stub puts the credentials beside the UKI that it is part of there (systemd-stub(7), `foo.efi.extra.d/`).
+const RECOVERY_MARK: &str = "/.extra/credentials/basalt.recovery.cred";
+
 /// How long no disk must appear before an external or foreign one is taken.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -45,6 +48,7 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let line = fs::read_to_string("/proc/cmdline").map_err(InitError::file(Path::new("/proc/cmdline")))?;
     let mut wanted = Wanted::parse(&line)?;
     wanted.live |= live::is_marked();
+    wanted.recovery = Path::new(RECOVERY_MARK).exists();
     story.wanted = Some(wanted.clone());
 
     // Before the first look at the devices, so that none can appear unheard in between.
@@ -52,6 +56,10 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let index = drivers::read_index()?;
     let mut drivers = Drivers::new(&index, &wanted);
     let loader = observe_loader(&wanted, &mut drivers)?;
+    let measured = measure::is_measured();
+    if measured {
+        measure::phase(Phase::EnterInitrd);
+    }
     drivers.coldplug(Path::new(SYS))?;
     drivers.load_first()?;
     arm_watchdog(&wanted, &mut drivers)?;
@@ -65,7 +73,8 @@ pub(crate) fn boot(story: &mut Story) -> Result<Infallible, InitError> {
     let arguments = env::args_os().skip(1).collect();
 
     watchdog::ping();
-    let steps = plan(&wanted, &Facts { found, root, hash, superblock, machine_id, started, arguments })?;
+    let facts = Facts { found, root, hash, superblock, machine_id, started, arguments, measured };
+    let steps = plan(&wanted, &facts)?;
     phase("the root is known; verifying, mounting and starting it");
     execute(&steps)
 }
@@ -240,7 +249,7 @@ fn read_superblock(hash: &BlockNode) -> Result<Superblock, InitError> {
 }
 
 fn describe(found: &FoundRoot, root: &BlockNode, hash: &BlockNode) -> String {
-    let FoundRoot { disk, external, root: _, hash: _, slot, passed_over } = found;
+    let FoundRoot { disk, external, root: _, hash: _, partition: _, slot, passed_over } = found;
     let mut text = format!("root {}, hash tree {}", root.name, hash.name);
     if let Some(slot) = slot {
         text += &format!(", slot {slot}");

@@ -16,6 +16,8 @@ use crate::{
 
 /// The start of the label of a partition whose content is not complete yet (UAPI.2).
 const UNFINISHED: &str = "PRT#";
+/// The labels of the recovery system's root and of its hash tree.
+const RECOVERY: [&str; 2] = ["basalt-r", "basalt-r-verity"];
 
 /// What to do about the disks that are there now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) struct FoundRoot {
     pub(crate) external: bool,
     pub(crate) root: Place,
     pub(crate) hash: Place,
+    /// The id of the root's partition; none when it came with the initramfs.
+    pub(crate) partition: Option<Guid>,
     pub(crate) slot: Option<BootSlot>,
     /// Other disks that could have been used.
     pub(crate) passed_over: Vec<String>,
@@ -58,7 +62,7 @@ impl BootSlot {
         match label {
             Some("basalt-a") => Some(Self::A),
             Some("basalt-b") => Some(Self::B),
-            Some("basalt-r") => Some(Self::Recovery),
+            Some(label) if label == RECOVERY[0] => Some(Self::Recovery),
             Some("basalt-live") => Some(Self::Live),
             Some(_) | None => None,
         }
@@ -121,25 +125,35 @@ fn has_partition(disk: &Disk, guid: Guid) -> bool {
     disk.table.iter().flatten().any(|partition| partition.guid == guid)
 }
 
-/// Both partitions of the wanted root, finished and within reach.
+/// Both partitions of the wanted root, finished and within reach. The recovery system may be of the same release as a slot, so
+/// its partitions have ids of their own, and are known by their labels; what they hold dm-verity checks all the same.
 fn complete(wanted: &Wanted, disk: &Disk) -> Option<FoundRoot> {
     let partitions = disk.table.as_ref().ok()?;
-    let root = usable(partitions, wanted.root_partition())?;
-    let hash = usable(partitions, wanted.hash_partition())?;
+    let by_label = |wanted: &str| usable(partitions, |partition| partition.label.as_deref() == Some(wanted));
+    let by_id = |wanted: Guid| usable(partitions, |partition| partition.guid == wanted);
+    let [root, hash] = match wanted.recovery {
+        true => RECOVERY.map(by_label),
+        false => [wanted.root_partition(), wanted.hash_partition()].map(by_id),
+    };
+    let (root, hash) = (root?, hash?);
     Some(FoundRoot {
         disk: Some(disk.name.clone()),
         external: disk.external,
         root: root.place.clone()?,
         hash: hash.place.clone()?,
+        partition: Some(root.guid),
         slot: BootSlot::of_label(root.label.as_deref()),
         passed_over: Vec::new(),
     })
 }
 
-fn usable(partitions: &[DiskPartition], guid: Guid) -> Option<&DiskPartition> {
+fn usable(
+    partitions: &[DiskPartition],
+    is_wanted: impl Fn(&DiskPartition) -> bool,
+) -> Option<&DiskPartition> {
     let finished =
         |partition: &DiskPartition| !partition.label.as_deref().unwrap_or_default().starts_with(UNFINISHED);
     partitions
         .iter()
-        .find(|partition| partition.guid == guid && partition.place.is_some() && finished(partition))
+        .find(|partition| is_wanted(partition) && partition.place.is_some() && finished(partition))
 }

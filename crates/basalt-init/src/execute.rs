@@ -18,6 +18,7 @@ use basalt_formats::verity::BLOCK_SIZE;
 
 use crate::{
     error::InitError,
+    measure,
     plan::{BootRecord, ROOT_DEVICE, SYSTEMD, Step},
     report::{self, boot_time},
     watchdog,
@@ -34,6 +35,7 @@ pub(crate) fn execute(steps: &[Step]) -> Result<Infallible, InitError> {
             Step::WriteFile { path, content } => fs::write(path, content).map_err(InitError::file(path))?,
             Step::MoveMount { from, to } => move_mount(from, to)?,
             Step::WriteRecord { path, record } => write_record(path, record)?,
+            Step::Measure(phase) => measure::phase(*phase),
             Step::SwitchRoot(path) => {
                 // Files that stay cost memory and nothing else.
                 if let Err(error) = switch_root(path)?.remove_files() {

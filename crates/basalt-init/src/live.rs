@@ -25,6 +25,7 @@ pub(crate) fn root_of_initramfs() -> Option<FoundRoot> {
         external: false,
         root: Place::File(ROOT.into()),
         hash: Place::File(HASH_TREE.into()),
+        partition: None,
         slot: Some(BootSlot::Live),
         passed_over: Vec::new(),
     })

@@ -5,6 +5,7 @@
 //! validate  Wanted: one root hash, or a refusal                                             (wanted)
 //! plan      choose(): which disk; plan(): the steps to its root                             (choose, plan)
 //! attach    devices for what the kernel has none for: parts of a CD, files of the initramfs   (attach)
+//! measure   words for the TPM: the search begins, the root's init starts                    (measure)
 //! execute   one match over the steps: device-mapper, mounts, files, exec                    (execute)
 //! report    a line for each phase to the kernel's log; what was wanted and found on failure (report)
 //! ```
@@ -23,6 +24,7 @@ mod drivers;
 mod error;
 mod execute;
 mod live;
+mod measure;
 mod plan;
 mod report;
 mod wanted;

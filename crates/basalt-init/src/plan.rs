@@ -6,7 +6,10 @@ use basalt_exec::{
     dm::DmDevice,
     mount::{Mount, MountOptions},
 };
-use basalt_formats::verity::{BLOCK_SIZE, OnCorruption, Superblock, hash_tree_size};
+use basalt_formats::{
+    uki::Phase,
+    verity::{BLOCK_SIZE, OnCorruption, Superblock, hash_tree_size},
+};
 use basalt_types::Guid;
 use serde::Serialize;
 
@@ -44,6 +47,8 @@ pub(crate) struct Facts {
     pub(crate) started: u64,
     /// What the kernel gave this program for arguments.
     pub(crate) arguments: Vec<OsString>,
+    /// The boot stub measured the image.
+    pub(crate) measured: bool,
 }
 
 /// One step, safe to read aloud.
@@ -60,6 +65,8 @@ pub(crate) enum Step {
         path: PathBuf,
         content: String,
     },
+    /// Tell the TPM how far the boot has come.
+    Measure(Phase),
     MoveMount {
         from: PathBuf,
         to: PathBuf,
@@ -114,16 +121,18 @@ pub(crate) enum PlanError {
 
 /// The steps to the image's init.
 pub(crate) fn plan(wanted: &Wanted, facts: &Facts) -> Result<Vec<Step>, PlanError> {
-    let Facts { found, root: _, hash: _, superblock: _, machine_id, started: _, arguments } = facts;
+    let Facts { found, root: _, hash: _, superblock: _, machine_id, started: _, arguments, measured } = facts;
     let device = verified_device(wanted, facts)?;
     let mut steps = vec![Step::Activate(device.clone()), Step::CheckRoot(device), Step::Mount(root_mount())];
     steps.extend(etc_steps());
-    if found.slot == Some(BootSlot::Live) {
+    if matches!(found.slot, Some(BootSlot::Live | BootSlot::Recovery)) {
         steps.push(Step::Mount(volatile_data()));
     }
     if let Some(MachineId(id)) = machine_id {
         steps.push(Step::WriteFile { path: below_root("/etc/machine-id"), content: format!("{id}\n") });
     }
+    // The last moment at which the TPM's device has the name that this program knows.
+    steps.extend(measured.then_some(Step::Measure(Phase::LeaveInitrd)));
     steps.extend(MOVED.map(|path| Step::MoveMount { from: path.into(), to: below_root(path) }));
     let record = record(wanted, facts);
     steps.push(Step::WriteRecord { path: below_root("/run/basalt/boot.json"), record });
@@ -186,7 +195,7 @@ fn etc_steps() -> [Step; 4] {
     ]
 }
 
-/// `/var` of a live system: memory. Whatever the image's init is, it finds it mounted.
+/// `/var` of a live system, and of the recovery system, which must come up whatever the data volume is like: memory. Whatever the image's init is, it finds it mounted.
 fn volatile_data() -> Mount {
     Mount {
         source: "tmpfs".to_owned(),
@@ -205,7 +214,7 @@ fn record(wanted: &Wanted, facts: &Facts) -> BootRecord {
         root_device: path(&root.name),
         verity_device: path(&hash.name),
         disk: found.disk.as_deref().map(path),
-        root_part_uuid: wanted.root_partition(),
+        root_part_uuid: found.partition.unwrap_or_else(|| wanted.root_partition()),
         slot: found.slot,
         init_start_usec: *started,
         init_end_usec: 0,

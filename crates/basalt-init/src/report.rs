@@ -34,7 +34,12 @@ impl Story {
         if let Some(wanted) = wanted {
             let (root, hash) = (wanted.root_partition(), wanted.hash_partition());
             text += &format!("wanted  root hash {}\n", wanted.root_hash.hex());
-            text += &format!("wanted  partition {root} (root) and {hash} (its hash tree)\n");
+            text += &match wanted.recovery {
+                true => {
+                    "wanted  the recovery system: partitions `basalt-r` and `basalt-r-verity`\n".to_owned()
+                }
+                false => format!("wanted  partition {root} (root) and {hash} (its hash tree)\n"),
+            };
             text += match wanted.live {
                 true => "wanted  a live medium (basalt.live): disks of the machine do not count\n",
                 false => "wanted  a disk: a live medium counts only with basalt.live\n",

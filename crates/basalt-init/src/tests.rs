@@ -154,6 +154,31 @@ fn live_disk(name: &str, esp: Guid) -> (String, Disk) {
     (name, disk)
 }
 
+/// A disk with both slots' release as its recovery system, whose partitions have ids of their own.
+fn disk_with_recovery(label: &str) -> BTreeMap<String, Disk> {
+    let (name, mut disk) = disk("vda", ESP, false);
+    let table = disk.table.as_mut().unwrap();
+    for (number, label) in [(7, label.to_owned()), (8, format!("{label}-verity"))] {
+        let name = format!("vda{number}");
+        table.push(partition(number, Guid::from_u128(number.into()), &label, node(&name, "254:7")));
+    }
+    BTreeMap::from([(name, disk)])
+}
+
+#[test]
+fn the_recovery_system_is_started_when_its_entry_says_so_and_never_else() {
+    let started = |label, recovery| {
+        let wanted = Wanted { recovery, ..wanted("") };
+        match choose(&wanted, &disk_with_recovery(label), Some(ESP), true) {
+            Choice::Use(found) => found.slot.map(|slot| slot.to_string()),
+            Choice::WaitForRoot | Choice::WaitForBetter | Choice::Ambiguous(_) => None,
+        }
+    };
+    assert_eq!(started("basalt-r", true).as_deref(), Some("recovery"));
+    assert_eq!(started("basalt-r", false).as_deref(), Some("a"));
+    assert_eq!(started("PRT#basalt-r", true), None, "what was not written whole is not started");
+}
+
 #[test]
 fn a_live_medium_is_used_when_it_was_asked_for_and_never_else() {
     let check = |disks: Vec<(String, Disk)>, arguments: &str, said: &str| {
@@ -192,6 +217,7 @@ fn facts() -> Facts {
         external: false,
         root: Place::Node(node("vda2", "254:2")),
         hash: Place::Node(node("vda3", "254:3")),
+        partition: None,
         slot: Some(BootSlot::A),
         passed_over: Vec::new(),
     };
@@ -199,7 +225,16 @@ fn facts() -> Facts {
     let superblock = Superblock { uuid: Guid::from_u128(0x1234), data_blocks: 100, salt };
     let machine_id = MachineId::parse(&"5".repeat(32));
     let (root, hash) = (node("vda2", "254:2"), node("vda3", "254:3"));
-    Facts { found, root, hash, superblock, machine_id, started: 7, arguments: vec!["--flag".into()] }
+    Facts {
+        found,
+        root,
+        hash,
+        superblock,
+        machine_id,
+        started: 7,
+        arguments: vec!["--flag".into()],
+        measured: true,
+    }
 }
 
 #[test]
@@ -222,6 +257,7 @@ fn the_plan_verifies_before_it_mounts_and_hands_over_last() {
              workdir=/run/basalt/etc/work"
                 .to_owned(),
             format!("write /sysroot/etc/machine-id {}", "5".repeat(32)),
+            "measure leave-initrd".to_owned(),
             "move /dev /sysroot/dev".to_owned(),
             "move /proc /sysroot/proc".to_owned(),
             "move /sys /sysroot/sys".to_owned(),
@@ -231,6 +267,9 @@ fn the_plan_verifies_before_it_mounts_and_hands_over_last() {
             r#"become ["/usr/lib/systemd/systemd", "/sbin/init"] ["--flag"]"#.to_owned(),
         ]
     );
+    // Where the stub measured nothing, the register means nothing.
+    let unmeasured = plan(&wanted(""), &Facts { measured: false, ..facts() }).unwrap();
+    assert!(!unmeasured.iter().any(|step| matches!(step, Step::Measure(_))));
 }
 
 fn summary(step: &Step) -> String {
@@ -243,6 +282,7 @@ fn summary(step: &Step) -> String {
         Step::MakeDirectory(path) => format!("directory {}", path.display()),
         Step::Mount(mount) => format!("mount {} {} {}", mount.kind, mount.target.display(), mount.data),
         Step::WriteFile { path, content } => format!("write {} {}", path.display(), content.trim_end()),
+        Step::Measure(phase) => format!("measure {}", phase.word()),
         Step::MoveMount { from, to } => format!("move {} {}", from.display(), to.display()),
         Step::WriteRecord { path, record } => {
             let (root, hash, disk) = (&record.root_device, &record.verity_device, record.disk.as_deref());

@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) root_hash: Digest,
     /// `basalt.live`, or a live medium's word for it: start from a live medium, and from no disk.
     pub(crate) live: bool,
+    /// The word of the boot entry that it is the recovery system's: start from its partitions, whatever their ids.
+    pub(crate) recovery: bool,
     /// `basalt.device_timeout=`: how long to wait for its partitions.
     pub(crate) device_timeout: Duration,
     /// `systemd.watchdog_sec=`: how long the machine may hang before it restarts; none when that is off.
@@ -58,6 +60,7 @@ impl Wanted {
         Ok(Self {
             root_hash,
             live: line.has("basalt.live"),
+            recovery: false,
             device_timeout: seconds(&line, "basalt.device_timeout")?.unwrap_or(DEVICE_TIMEOUT),
             watchdog: watchdog_timeout(line.get("systemd.watchdog_sec")),
             init: line.get("init").map(str::to_owned),

@@ -1,7 +1,7 @@
 use std::fmt;
 
 use basalt_image::layout::System;
-use basalt_types::{Digest, Guid};
+use basalt_types::{Digest, Guid, Slot};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How this boot began: what `basalt-init` leaves in `/run/basalt/boot.json`.
@@ -45,6 +45,11 @@ impl BootFacts {
     /// Where they are.
     pub const PATH: &'static str = "/run/basalt/boot.json";
 
+    /// Whether everything that this system writes is in memory, and no slot of the disk runs: live, or recovery.
+    pub fn is_volatile(&self) -> bool {
+        matches!(self.slot, Some(BootSlot::Live | BootSlot::Recovery))
+    }
+
     /// Whether this is a live system, which no disk belongs to.
     pub fn is_live(&self) -> bool {
         self.slot == Some(BootSlot::Live)
@@ -59,6 +64,15 @@ impl BootSlot {
             Self::B => Some(System::B),
             Self::Recovery => Some(System::Recovery),
             Self::Live => None,
+        }
+    }
+}
+
+impl From<Slot> for BootSlot {
+    fn from(slot: Slot) -> Self {
+        match slot {
+            Slot::A => Self::A,
+            Slot::B => Self::B,
         }
     }
 }

@@ -3,10 +3,12 @@ use crate::{
     plan::{NodePlan, Note},
 };
 
-/// Plans provisioning for a live system: nothing, whatever disks the machine has. None when this is no live system.
-pub fn plan_live(boot: &BootFacts) -> Option<NodePlan> {
+/// Plans provisioning for a live system, and for the recovery system: nothing, whatever disks the machine has. None when this is
+/// neither.
+pub fn plan_volatile(boot: &BootFacts) -> Option<NodePlan> {
     let root = boot.root_device.clone();
-    boot.is_live().then(|| NodePlan { steps: Vec::new(), notes: vec![Note::Live { root }] })
+    let note = if boot.is_live() { Note::Live { root } } else { Note::Recovery { root } };
+    boot.is_volatile().then(|| NodePlan { steps: Vec::new(), notes: vec![note] })
 }
 
 #[cfg(test)]
@@ -28,13 +30,15 @@ mod tests {
             init_start_usec: 1,
             init_end_usec: 2,
         };
-        let plan = plan_live(&boot(Some(BootSlot::Live))).unwrap();
+        let plan = plan_volatile(&boot(Some(BootSlot::Live))).unwrap();
         assert_eq!(
             plan.to_string(),
             "nothing to do:\n  · a live system, started from /dev/dm-0: /var is in memory, and no disk is touched\n"
         );
-        for slot in [None, Some(BootSlot::A), Some(BootSlot::B), Some(BootSlot::Recovery)] {
-            assert_eq!(plan_live(&boot(slot)), None, "{slot:?}");
+        let recovery = plan_volatile(&boot(Some(BootSlot::Recovery))).unwrap().to_string();
+        assert!(recovery.contains("the recovery system"), "{recovery}");
+        for slot in [None, Some(BootSlot::A), Some(BootSlot::B)] {
+            assert_eq!(plan_volatile(&boot(slot)), None, "{slot:?}");
         }
     }
 }

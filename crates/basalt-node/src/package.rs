@@ -22,6 +22,7 @@ const WITH_DISK: &str = include_str!("../units/with-disk.conf");
 
 const TEXTS: &[(&str, &str)] = &[
     ("etc/issue.d/basalt.issue", include_str!("../units/basalt.issue")),
+    ("usr/lib/systemd/journald.conf.d/10-basalt.conf", include_str!("../units/journald.conf")),
     ("usr/lib/systemd/system.conf.d/10-basalt.conf", include_str!("../units/system.conf")),
     ("usr/lib/systemd/system/basalt-agent.service", include_str!("../units/basalt-agent.service")),
     ("usr/lib/systemd/system/basalt-assess.service", include_str!("../units/basalt-assess.service")),
@@ -30,8 +31,12 @@ const TEXTS: &[(&str, &str)] = &[
     ("usr/lib/systemd/system/basalt-history.service", include_str!("../units/basalt-history.service")),
     ("usr/lib/systemd/system/basalt-identity.service", include_str!("../units/basalt-identity.service")),
     ("usr/lib/systemd/system/basalt-install.service", include_str!("../units/basalt-install.service")),
+    ("usr/lib/systemd/system/basalt-promote.service", include_str!("../units/basalt-promote.service")),
+    ("usr/lib/systemd/system/basalt-promote.timer", include_str!("../units/basalt-promote.timer")),
     ("usr/lib/systemd/system/basalt-provision.service", include_str!("../units/basalt-provision.service")),
     ("usr/lib/systemd/system/basalt-reconcile.service", include_str!("../units/basalt-reconcile.service")),
+    ("usr/lib/systemd/system/basalt-upgrade.service", include_str!("../units/basalt-upgrade.service")),
+    ("usr/lib/systemd/system/basalt-upgrade.timer", include_str!("../units/basalt-upgrade.timer")),
     (
         "usr/lib/systemd/system/systemd-bless-boot.service.d/10-basalt.conf",
         include_str!("../units/bless-boot.conf"),
@@ -72,9 +77,12 @@ mod tests {
         for (path, text) in services.filter(|(path, _)| !path.ends_with("basalt-give-up.service")) {
             let command = text.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
             assert!(command.starts_with(&format!("/{AGENT} ")), "{path}: {command}");
-            for line in ["DefaultDependencies=no", "Conflicts=shutdown.target", "[Install]"] {
+            for line in ["DefaultDependencies=no", "Conflicts=shutdown.target"] {
                 assert!(text.lines().any(|own| own == line), "{path}: {line}");
             }
+            let timer = path.replace(".service", ".timer");
+            let wanted = TEXTS.iter().any(|(path, text)| *path == timer && text.contains("[Install]"));
+            assert!(wanted || text.contains("[Install]"), "{path}: nothing starts it");
         }
     }
 }

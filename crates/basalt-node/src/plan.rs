@@ -134,6 +134,11 @@ pub enum Note {
         /// Where its root is.
         root: String,
     },
+    /// The recovery system: the machine's data is left alone.
+    Recovery {
+        /// Where its root is.
+        root: String,
+    },
     /// No SSH server is installed, so no host key is made.
     NoSshServer,
     /// The host key is there.
@@ -273,6 +278,10 @@ impl fmt::Display for Note {
             Self::Live { root } => {
                 write!(f, "a live system, started from {root}: /var is in memory, and no disk is touched")
             }
+            Self::Recovery { root } => write!(
+                f,
+                "the recovery system, started from {root}: /var is in memory, and the data volume is left alone"
+            ),
             Self::NoSshServer => f.write_str("no SSH server is installed"),
             Self::HostKeyPresent { kind } => write!(f, "the SSH host key {kind} is there"),
         }

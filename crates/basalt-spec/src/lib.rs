@@ -30,8 +30,8 @@ pub use lock::{
 pub use manifest::{Artifact, DocumentError, ImageInfo, MANIFEST_VERSION, Manifest, ManifestPartition};
 pub use recipe::{
     ApiVersion, Base, Compression, DebianBase, Disk, FileContent, FileEntry, FileSystem, Implied, Kernel,
-    OciBase, Output, OutputSource, Pocket, Recipe, RecipeKind, Script, SlotSize, TEMPLATE, Units, User,
-    Written,
+    OciBase, Output, OutputSource, Pocket, RELEASE_KEYS, Recipe, RecipeKind, Script, SlotSize, TEMPLATE,
+    Units, User, Written,
 };
 pub use resolved::{ResolveError, ResolvedRecipe};
 pub use schema::{node_config_schema, node_config_schema_text, recipe_schema, recipe_schema_text};

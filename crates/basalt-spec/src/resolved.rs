@@ -54,11 +54,11 @@ impl Recipe {
         digest(&canonical::json(&asked))
     }
 
-    /// The files beside the recipe that go into the image: sources of `files` and of `script`. Local packages are
+    /// The files beside the recipe that go into the image: sources of `files`, `releaseKeys` and `script`. Local packages are
     /// in the lock, and the keyring goes nowhere.
     pub fn local_files(&self) -> BTreeSet<RelativePath> {
-        let sources = self.files.iter().filter_map(|file| match &file.content {
-            FileContent::Source(path) => Some(path.clone()),
+        let sources = self.all_files().filter_map(|file| match file.content {
+            FileContent::Source(path) => Some(path),
             FileContent::Inline(_) | FileContent::Link(_) | FileContent::Directory => None,
         });
         let script = self.script.iter().filter_map(|script| match script {

@@ -9,7 +9,7 @@ use std::{
 
 use basalt_exec::command::{Command, Exit, Program};
 
-use crate::{basalt_program, run_tool};
+use crate::{fixtures::from_environment, run_tool};
 
 /// The version of the shared image, and the one of [`second_release`].
 pub const VERSIONS: [&str; 2] = ["0.1.0", "0.2.0"];
@@ -25,13 +25,53 @@ const FAULTS: [(&str, &str); 7] = [
     ("unit", include_str!("../faults/fault-unit.service")),
 ];
 
-/// Builds the example once more, from the cache: version 0.2.0, the file `/usr/share/second`, and units with faults. Gives a
-/// disk image with a file system that holds it as an OCI layout.
+/// The index of the second release's layout without the signature, beside the real one.
+pub const UNSIGNED_INDEX: &str = "unsigned.json";
+
+/// The `basalt` program, and where it keeps results.
+#[derive(Clone, Debug)]
+pub struct Factory {
+    /// The folder that `cargo xtask dist` fills.
+    pub dist: PathBuf,
+    /// The cache that the shared image was built with.
+    pub cache: PathBuf,
+}
+
+impl Factory {
+    /// The one that `cargo xtask test` prepared.
+    ///
+    /// # Panics
+    /// When `BASALT_DIST` or `BASALT_CACHE` is unset.
+    #[track_caller]
+    pub fn of_tests() -> Self {
+        Self { dist: from_environment("BASALT_DIST"), cache: from_environment("BASALT_CACHE") }
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) {
+        let basalt = match Program::at(self.dist.join("bin/basalt")) {
+            Ok(program) => program,
+            Err(error) => panic!("{error}"),
+        };
+        let command = Command::new(&basalt)
+            .timeout(Duration::from_secs(1800))
+            .args(arguments)
+            .env("BASALT_CACHE", &self.cache)
+            .env("BASALT_NODE_DIR", self.dist.join("lib/basalt"));
+        let inherited = ["HOME", "PATH"].into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
+        if let Err(error) = inherited.fold(command, |command, (name, value)| command.env(name, value)).run() {
+            panic!("{error}");
+        }
+    }
+}
+
+/// Builds the example once more, from the cache: version 0.2.0, the file `/usr/share/second`, and units with faults; signed,
+/// and taking only what the same key signed. Gives a disk image with a file system that holds it as an OCI layout.
 ///
 /// # Panics
 /// When it can't be built, or the example has changed so that the edit finds nothing.
 #[track_caller]
-pub fn second_release(folder: &Path) -> PathBuf {
+pub fn second_release(factory: &Factory, folder: &Path) -> PathBuf {
     let project = folder.join("edge");
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/edge");
     run("cp", "coreutils", &["-r", &text(&example), &text(&project)]);
@@ -41,10 +81,14 @@ pub fn second_release(folder: &Path) -> PathBuf {
     for (name, unit) in FAULTS {
         write(&project.join(format!("fault-{name}.service")), unit);
     }
-    build(&recipe, &folder.join("out"));
+    let keys = project.join("keys");
+    factory.run(&["keys", "new", &text(&keys)]);
+    let out = folder.join("out");
+    factory.run(&["build", "--locked", &text(&recipe), "-o", &text(&out), "--keys", &text(&keys)]);
     let (layout, disk) = (folder.join("layout"), folder.join("release.ext4"));
     create(&layout);
     run("tar", "tar", &["-xf", &text(&folder.join("out/edge.oci.tar")), "-C", &text(&layout)]);
+    write(&layout.join(UNSIGNED_INDEX), &without_signatures(&read(&layout.join("index.json"))));
     run("mkfs.ext4", "e2fsprogs", &["-q", "-d", &text(&layout), &text(&disk), "512M"]);
     disk
 }
@@ -69,25 +113,20 @@ fn edited(first: &str) -> String {
         assert!(edited != second, "the example has changed: it has no `{from}`");
         second = edited;
     }
-    second + "\noutputs: [oci]\n"
+    second + "\noutputs: [oci]\nreleaseKeys: [keys/release.pub]\n"
 }
 
+/// The index (image specification, "OCI Image Index") less what is not an image but signatures of one.
 #[track_caller]
-fn build(recipe: &Path, out: &Path) {
-    let basalt = match Program::at(basalt_program("basalt")) {
-        Ok(program) => program,
-        Err(error) => panic!("{error}"),
+fn without_signatures(index: &str) -> String {
+    let mut index: serde_json::Value = match serde_json::from_str(index) {
+        Ok(index) => index,
+        Err(error) => panic!("the index of the second release: {error}"),
     };
-    let mut build = Command::new(&basalt).timeout(Duration::from_secs(1800)).args(["build", "--locked"]);
-    for name in ["BASALT_CACHE", "BASALT_NODE_DIR", "HOME", "PATH"] {
-        build = match env::var_os(name) {
-            Some(value) => build.env(name, value),
-            None => build,
-        };
+    if let Some(manifests) = index["manifests"].as_array_mut() {
+        manifests.retain(|manifest| manifest["annotations"].get("kind").is_none());
     }
-    if let Err(error) = build.arg(recipe).arg("-o").arg(out).run() {
-        panic!("{error}");
-    }
+    index.to_string()
 }
 
 #[track_caller]

@@ -88,6 +88,15 @@ impl<'a> Shell<'a> {
         Ok(shell)
     }
 
+    /// The shell that a machine held when its memory was saved, after [`Running::load`].
+    ///
+    /// # Errors
+    /// [`ShellError::Vm`] when the machine has no console.
+    pub fn resume(machine: &'a mut Running) -> Result<Self, ShellError> {
+        let patience = patience(machine, Duration::from_secs(10));
+        Ok(Self { console: machine.console()?, count: 0, patience })
+    }
+
     /// Becomes root through sudo; `login`'s user must be allowed to.
     ///
     /// # Errors

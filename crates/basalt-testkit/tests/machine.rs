@@ -1,26 +1,12 @@
 //! What a machine promises, seen on one that boots the example image: UEFI, TPM, first boot and second boot.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use basalt_testkit::{Login, Shell, patience, test_image};
-use basalt_vm::{Machine, Running, Vm};
-
-/// A root shell on a machine that has finished starting.
-fn root_shell<'a>(machine: &'a mut Running, login: &Login) -> Shell<'a> {
-    let settled = patience(machine, Duration::from_secs(60));
-    let mut shell = Shell::login(machine, login).unwrap();
-    shell.become_root(login).unwrap();
-    let state = shell.run_within("systemctl is-system-running --wait", settled).unwrap();
-    let failed = shell.check("systemctl --failed --no-legend --plain").unwrap();
-    assert_eq!((state.text.trim(), failed.trim()), ("running", ""), "{}", journal_of(&mut shell, &failed));
-    shell
-}
-
-fn journal_of(shell: &mut Shell<'_>, failed: &str) -> String {
-    let unit = failed.split_whitespace().next().unwrap_or("basalt-provision.service").to_owned();
-    shell.run(&format!("journalctl --no-pager -n 30 -u {unit}")).map(|output| output.text).unwrap_or_default()
-}
+use basalt_exec::command::{Command, Program};
+use basalt_testkit::{Shell, basalt_program, root_shell, test_image};
+use basalt_vm::{Machine, Vm};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 fn check(shell: &mut Shell<'_>, command: &str) -> String {
     shell.check(command).unwrap().trim().to_owned()
@@ -78,6 +64,25 @@ fn assert_provisioned(shell: &mut Shell<'_>) {
     assert!(again.contains("nothing to do"), "{again}");
 }
 
+/// The TPM holds what was predicted from the image alone: the stub measured it and our initramfs two words. The example has not
+/// the libraries by which systemd measures the others.
+fn assert_measured(shell: &mut Shell<'_>, disk: &Path) {
+    let basalt = Program::at(basalt_program("basalt")).unwrap();
+    let predicted = Command::new(&basalt).args(["measure", "--json"]).arg(disk).run().unwrap();
+    let predicted: serde_json::Value = serde_json::from_slice(&predicted).unwrap();
+    let started = &predicted[0]["phases"][1];
+    assert_eq!(started["path"], "enter-initrd:leave-initrd");
+    let register = check(shell, "cat /sys/class/tpm/tpm0/pcr-sha256/11").to_lowercase();
+    assert_eq!(started["sha256"].as_str().unwrap(), register);
+    // And the firmware's log tells the same of the parts.
+    let log = check(shell, "base64 -w 0 /sys/kernel/security/tpm0/binary_bios_measurements");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), BASE64_STANDARD.decode(log).unwrap()).unwrap();
+    let explain = Command::new(&basalt).args(["measure", "--event-log"]).arg(file.path()).arg(disk);
+    let explained = String::from_utf8(explain.run().unwrap()).unwrap();
+    assert!(explained.contains("edge_0.1.0+3-0.efi: its boot was measured"), "{explained}");
+}
+
 #[test]
 fn a_machine_stays_what_was_built_and_keeps_only_what_is_its_own() {
     let image = test_image();
@@ -88,6 +93,7 @@ fn a_machine_stays_what_was_built_and_keeps_only_what_is_its_own() {
     assert_read_only(&mut shell);
     assert_status(&mut shell);
     assert_provisioned(&mut shell);
+    assert_measured(&mut shell, image.disk());
     let before = identity(&mut shell);
     // A release that came up is found good: its file has no counter any more.
     let entry = check(&mut shell, "systemctl start systemd-bless-boot.service; ls /boot/EFI/Linux");

@@ -10,8 +10,8 @@ use std::{
 };
 
 use basalt_exec::command::Exit;
-use basalt_testkit::{Login, Shell, patience, run_tool, test_image};
-use basalt_vm::{Disk, Machine, Running};
+use basalt_testkit::{Shell, patience, root_shell, run_tool, test_image};
+use basalt_vm::{Disk, Machine};
 
 /// JSON is YAML, and has no line breaks, which an SMBIOS string can't have. What is looked for from time to time is looked for
 /// every few seconds here.
@@ -73,16 +73,6 @@ fn until(shell: &mut Shell<'_>, within: Duration, command: &str) {
 fn journal(shell: &mut Shell<'_>) -> String {
     let command = "journalctl --no-pager -o cat -n 60 -u basalt-reconcile.service -u basalt-agent.service";
     shell.run(command).map(|output| output.text).unwrap_or_default()
-}
-
-fn root_shell<'a>(machine: &'a mut Running, login: &Login) -> Shell<'a> {
-    let settled = patience(machine, Duration::from_secs(60));
-    let mut shell = Shell::login(machine, login).unwrap();
-    shell.become_root(login).unwrap();
-    let state = shell.run_within("systemctl is-system-running --wait", settled).unwrap();
-    let failed = shell.check("systemctl --failed --no-legend --plain").unwrap();
-    assert_eq!((state.text.trim(), failed.trim()), ("running", ""), "{}", journal(&mut shell));
-    shell
 }
 
 fn assert_followed(shell: &mut Shell<'_>) {

@@ -9,23 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use basalt_testkit::{Login, Shell, patience, second_release, test_image};
+use basalt_testkit::{
+    Factory, Login, Shell, UNSIGNED_INDEX, patience, root_shell, second_release, test_image,
+};
 use basalt_vm::{Disk, Machine, Running};
 
 const SOURCE: &str = "oci:/run/release";
+/// The machine moves by itself, and restarts at once.
+const DOCUMENT: &str =
+    "{apiVersion: basalt.dev/v1alpha1, kind: NodeConfig, spec: {image: {ref: \"oci:/run/release\"}}}";
 
 /// A root shell on a machine that has finished starting with this release.
-fn root_shell<'a>(machine: &'a mut Running, login: &Login, version: &str) -> Shell<'a> {
-    let settled = patience(machine, Duration::from_secs(60));
-    let mut shell = Shell::login(machine, login).unwrap();
-    shell.become_root(login).unwrap();
-    let state = shell.run_within("systemctl is-system-running --wait", settled).unwrap();
-    let failed = shell.check("systemctl --failed --no-legend --plain").unwrap();
-    let journal = match failed.split_whitespace().next() {
-        Some(unit) => shell.run(&format!("journalctl --no-pager -n 30 -u {unit}")).unwrap().text,
-        None => String::new(),
-    };
-    assert_eq!((state.text.trim(), failed.trim()), ("running", ""), "{journal}");
+fn shell_of<'a>(machine: &'a mut Running, login: &Login, version: &str) -> Shell<'a> {
+    let mut shell = root_shell(machine, login);
     let status = check(&mut shell, "basalt-agent status");
     assert!(status.contains(&format!("edge {version} · amd64 · healthy")), "{status}");
     check(&mut shell, "mkdir -p /run/release && mount -o ro /dev/disk/by-id/virtio-basalt1 /run/release");
@@ -48,10 +44,22 @@ fn upgrade(shell: &mut Shell<'_>, options: &str, within: Duration) -> String {
     done.text
 }
 
+/// What `upgrade` says to the same release without its signature, which 0.2.0 refuses and 0.1.0 would not.
+fn unsigned(shell: &mut Shell<'_>) -> String {
+    check(
+        shell,
+        "mkdir /run/unsigned && cd /run/unsigned && ln -s /run/release/blobs /run/release/oci-layout .",
+    );
+    check(shell, &format!("cp /run/release/{UNSIGNED_INDEX} /run/unsigned/index.json"));
+    let refused = shell.run("basalt-agent upgrade oci:/run/unsigned").unwrap();
+    assert_eq!(refused.status, 4, "{}", refused.text);
+    refused.text
+}
+
 /// A machine that runs 0.1.0, with the second release on its second disk.
 fn machine(folder: &Path) -> Running {
     let mut machine = Machine::uefi(test_image().disk());
-    machine.disks.push(Disk::raw(second_release(folder)));
+    machine.disks.push(Disk::raw(second_release(&Factory::of_tests(), folder)));
     basalt_vm::boot(&machine).unwrap()
 }
 
@@ -72,25 +80,34 @@ fn a_good_release_is_kept_and_left_by_a_rollback_and_a_bad_one_is_given_up() {
     let (mut machine, login, began) = (machine(folder.path()), test_image().login(), Instant::now());
     let within = patience(&machine, Duration::from_secs(30));
 
-    let mut shell = root_shell(&mut machine, &login, "0.1.0");
+    let mut shell = shell_of(&mut machine, &login, "0.1.0");
     said(began, "0.1.0 runs");
     check(&mut shell, "echo kept > /var/kept");
-    let text = upgrade(&mut shell, "", within);
-    assert!(text.contains("done: 0.2.0 runs after the next boot"), "{text}");
-    said(began, "0.2.0 is in slot b");
-    shell.type_line("systemctl reboot").unwrap();
+    check(
+        &mut shell,
+        &format!("echo '{DOCUMENT}' > /root/wanted.yaml && basalt-agent apply /root/wanted.yaml"),
+    );
+    said(began, "a document wants 0.2.0");
 
-    let mut shell = root_shell(&mut machine, &login, "0.2.0");
+    let mut shell = shell_of(&mut machine, &login, "0.2.0");
     said(began, "0.2.0 runs");
+    let stands = check(&mut shell, "basalt-agent upgrade --follow && basalt-agent status");
+    assert!(stands.contains("release: 0.2.0 is wanted and runs"), "{stands}");
+    check(&mut shell, "basalt-agent apply --remove");
     assert_eq!(check(&mut shell, "cat /usr/share/second /var/kept"), "secondkept");
     assert_eq!(entries(&mut shell), ["edge_0.1.0.efi", "edge_0.2.0.efi"]);
     let noop = upgrade(&mut shell, "", within);
-    assert!(noop.contains("this release runs"), "{noop}");
+    assert!(noop.contains("this release runs") && noop.contains("signed by the key sha256:"), "{noop}");
+    let unsigned = unsigned(&mut shell);
+    assert!(
+        unsigned
+            .contains("is not signed, and this machine takes only releases that one of its 1 keys signed")
+    );
     let back = check(&mut shell, "basalt-agent rollback");
     assert!(back.contains("done: 0.1.0 runs after the next boot"), "{back}");
     shell.type_line("systemctl reboot").unwrap();
 
-    let mut shell = root_shell(&mut machine, &login, "0.1.0");
+    let mut shell = shell_of(&mut machine, &login, "0.1.0");
     said(began, "0.1.0 runs again");
     assert_eq!(check(&mut shell, "cat /var/kept"), "kept");
     let told = history(&mut shell);

@@ -1,6 +1,6 @@
 //! Certificates of our own keys (RFC 5280): each is its own issuer, for the firmware trusts a key because it is enrolled.
 
-use std::{fmt, str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, time::Duration};
 
 use basalt_types::Digest;
 use der::{DecodePem as _, Encode as _, EncodePem as _, asn1::GeneralizedTime, pem::LineEnding};
@@ -36,42 +36,14 @@ pub struct Validity {
 pub struct EncodingError(#[from] der::Error);
 
 /// Why there is no certificate.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// A part can't be encoded.
-    Encode(der::Error),
+    #[error("the certificate can't be encoded")]
+    Encode(#[from] der::Error),
     /// The certificate can't be put together.
-    Build(x509_cert::builder::Error),
-}
-
-impl fmt::Display for IssueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Encode(_) => f.write_str("the certificate can't be encoded"),
-            Self::Build(_) => f.write_str("the certificate can't be made"),
-        }
-    }
-}
-
-impl std::error::Error for IssueError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Encode(error) => Some(error),
-            Self::Build(error) => Some(error),
-        }
-    }
-}
-
-impl From<der::Error> for IssueError {
-    fn from(error: der::Error) -> Self {
-        Self::Encode(error)
-    }
-}
-
-impl From<x509_cert::builder::Error> for IssueError {
-    fn from(error: x509_cert::builder::Error) -> Self {
-        Self::Build(error)
-    }
+    #[error("the certificate can't be made")]
+    Build(#[from] x509_cert::builder::Error),
 }
 
 /// A certificate by which `key` says who it is. The serial number comes from the key, so that the same arguments give the

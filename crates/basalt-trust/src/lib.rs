@@ -4,6 +4,8 @@
 //! Sign            a key with its certificate: a file's now, a token's or a service's by the same trait
 //! authenticode    EFI programs: UKI, boot loader      (what the firmware checks)
 //! variable        PK, KEK, db, dbx as the firmware takes them
+//! policy          what the TPM will hold at each stage of a boot   (what opens secrets)
+//! release         releases that machines upgrade to       (what the agent checks)
 //! ```
 //!
 //! Invariant: the same input gives the same bytes. PKCS #1 v1.5 signatures have no randomness, and no time is signed but
@@ -15,6 +17,8 @@ pub mod authenticode;
 mod certificate;
 mod key;
 mod message;
+pub mod policy;
+pub mod release;
 pub mod variable;
 
 pub use certificate::{

@@ -16,10 +16,13 @@ use std::{
     sync::OnceLock,
 };
 
-use basalt_formats::pe::Pe;
+use basalt_formats::{
+    pe::Pe,
+    uki::{self, Phase, Sections},
+};
 use basalt_trust::{
     Certificate, LocalKey, PrivateKey, Sign as _, Validity, authenticode, certificate_to_pem, common_name,
-    self_signed,
+    policy, release, self_signed,
     variable::{Variable, authenticated, signature_lists},
 };
 use basalt_types::{Digest, Guid};
@@ -46,11 +49,14 @@ fn signer() -> &'static LocalKey {
     &keys()[0].0
 }
 
+fn trixie() -> PathBuf {
+    let tree = std::env::var_os("BASALT_TRIXIE_TREE").map(PathBuf::from);
+    tree.expect("BASALT_TRIXIE_TREE is not set: run it through cargo xtask test")
+}
+
 /// The boot loader of the trixie tree: a program that nobody signed.
 fn loader() -> Vec<u8> {
-    let tree = std::env::var_os("BASALT_TRIXIE_TREE").map(PathBuf::from);
-    let tree = tree.expect("BASALT_TRIXIE_TREE is not set: run it through cargo xtask test");
-    fs::read(tree.join("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))
+    fs::read(trixie().join("usr/lib/systemd/boot/efi/systemd-bootx64.efi"))
         .expect("systemd-boot-efi of the trixie tree")
 }
 
@@ -137,6 +143,45 @@ fn signatures_are_deterministic_and_there_may_be_several() {
     for certificate in ["db.crt", "other.crt"] {
         accepts(here.path(), "sbverify", &["--cert", certificate, "loader.efi"]);
     }
+}
+
+/// systemd-boot stands in for the kernel: to an assembler, both are EFI programs.
+#[test]
+fn systemd_measure_signs_the_same_policies() {
+    let stub = fs::read(trixie().join("usr/lib/systemd/boot/efi/linuxx64.efi.stub")).unwrap();
+    let public = release::public_key_pem(signer().certificate()).unwrap();
+    let kernel = loader();
+    let parts = Sections {
+        osrel: b"ID=basalt\n",
+        cmdline: "roothash=0123",
+        uname: "6.12",
+        initrd: b"initramfs",
+        linux: &kernel,
+        pcrpkey: Some(public.as_bytes()),
+        ..Sections::default()
+    };
+    let image = uki::assemble(&stub, &parts).unwrap();
+    let ours = policy::sign(signer(), &uki::measure(&image).unwrap().predict()).unwrap();
+
+    let here = tempfile::tempdir_in(trixie().join("tmp")).unwrap();
+    let seen = Path::new("/tmp").join(here.path().file_name().unwrap());
+    let at = |name: &str| seen.join(name).display().to_string();
+    let pe = Pe::parse(&image).unwrap();
+    let mut command = Command::new("chroot");
+    command.arg(trixie()).args(["/usr/lib/systemd/systemd-measure", "sign", "--bank=sha256"]);
+    for name in ["osrel", "cmdline", "uname", "initrd", "linux", "pcrpkey", "sbat"] {
+        fs::write(here.path().join(name), pe.content(pe.section(&format!(".{name}")).unwrap())).unwrap();
+        command.arg(format!("--{name}={}", at(name)));
+    }
+    for (name, content) in [("pcr.key", &keys()[0].1), ("pcr.pub", &public)] {
+        fs::write(here.path().join(name), content).unwrap();
+    }
+    command.args(Phase::ALL.map(|phase| format!("--phase={}", phase.path())));
+    command.arg(format!("--private-key={}", at("pcr.key"))).arg(format!("--public-key={}", at("pcr.pub")));
+    let theirs = command.output().unwrap();
+    assert!(theirs.status.success(), "{}", String::from_utf8_lossy(&theirs.stderr));
+    let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+    assert_eq!(value(ours.as_bytes()), value(&theirs.stdout));
 }
 
 #[test]

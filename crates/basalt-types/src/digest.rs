@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, io, str::FromStr};
 
 use sha2::Digest as _;
 
@@ -15,6 +15,22 @@ impl Digest {
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The digest of everything that a reader gives.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub fn of_reader(reader: &mut dyn io::Read) -> io::Result<Self> {
+        let (mut hasher, mut buffer) = (sha2::Sha256::new(), vec![0; 1 << 18]);
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(Self(hasher.finalize().into())),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// A digest that was computed elsewhere, for example by a streaming hasher.

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: from a checkout to a machine that one can look at.
 
-use basalt_testkit::{Shell, TestImage};
+use basalt_testkit::{Factory, Shell, TestImage};
 use basalt_vm::Machine;
 use std::{
     fs,
@@ -40,6 +40,21 @@ pub(crate) fn build_image(dist: &Path, out: &Path, environment: &[(&str, PathBuf
         .arg(out);
     let inherited = std::env::vars_os().fold(command, |command, (name, value)| command.env(name, value));
     tool::watch(environment.iter().fold(inherited, |command, (name, value)| command.env(name, value)))
+}
+
+/// What tests and soaks share: the example's image in a folder of its own, and the factory that built it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) factory: Factory,
+    pub(crate) image: PathBuf,
+}
+
+/// Builds `target/test-image` with programs that are compiled as tests are; quick when nothing changed.
+pub(crate) fn shared() -> Done<Shared> {
+    let factory = Factory { dist: dist_for_tests()?, cache: paths::target().join("test-cache") };
+    let image = paths::target().join("test-image");
+    build_image(&factory.dist, &image, &[("BASALT_CACHE", factory.cache.clone())])?;
+    Ok(Shared { factory, image })
 }
 
 /// Programs for a test or a demonstration of them, compiled as tests are.

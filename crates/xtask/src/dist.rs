@@ -3,6 +3,7 @@
 //! ```text
 //! target/dist/bin/basalt                            for this host
 //! target/dist/lib/basalt/{basalt-init,basalt-agent}  static, they travel inside images
+//! target/dist/lib/basalt/basalt-guardx64.efi         what firmware starts
 //! ```
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 
 use crate::{
     error::{Done, TaskError},
-    paths,
+    guard, paths,
     report::say,
     tool,
 };
@@ -44,6 +45,8 @@ pub(crate) fn build(speed: Speed) -> Done<PathBuf> {
             &dist.join("lib/basalt").join(name),
         )?;
     }
+    let guard = guard::build()?;
+    install(&guard, &dist.join("lib/basalt").join(guard.file_name().unwrap_or_default()))?;
     let (profile, folder) = match speed {
         Speed::Release => ("release", "release"),
         Speed::Dev => ("dev", "debug"),

@@ -4,10 +4,13 @@ mod bench;
 mod demo;
 mod dist;
 mod error;
+mod guard;
+mod npm;
 mod paths;
 mod peers;
 mod python;
 mod report;
+mod screens;
 mod setup;
 mod soak;
 mod suite;
@@ -40,6 +43,8 @@ enum Task {
     Tidy,
     /// Compare with mkosi and mmdebstrap in one run
     Bench(bench::Arguments),
+    /// Pictures of every page of the factory, in target/screens
+    Screens,
     /// Repeat dangerous things for long
     #[command(subcommand)]
     Soak(soak::Arguments),
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run(&arguments),
         Task::Tidy => tidy::run(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Screens => screens::run(),
         Task::Soak(arguments) => soak::run(&arguments),
     };
     match done {

@@ -73,34 +73,51 @@ pub(crate) fn signed_sources(mirror: &CachingMirror) -> String {
     SUITES.iter().map(source).collect()
 }
 
-/// The tree with the tools: the one that `BASALT_TRIXIE_TREE` names, or ours, made when it is missing or made of another
-/// list of packages.
+/// The tree with the tools; see [`kept`].
 pub(crate) fn tree() -> Done<PathBuf> {
-    if let Some(given) = env::var_os("BASALT_TRIXIE_TREE") {
+    kept("trixie", "BASALT_TRIXIE_TREE", &PACKAGES, |tree| {
+        if !tool::is_root() {
+            return Err(TaskError::Broken(
+                "the tree with newer tools is made as root: run `sudo cargo xtask test` once, or set BASALT_TRIXIE_TREE"
+                    .to_owned(),
+            ));
+        }
+        begin(tree)?;
+        // --mode=root: the host may forbid user namespaces, which is what some of our own tests are about.
+        let command = tool::plan("mmdebstrap", "mmdebstrap")?
+            .args(["--quiet", "--mode=root", "--variant=apt", "--skip=cleanup/tmp"])
+            .arg(format!("--include={}", PACKAGES.join(",")))
+            .arg("trixie")
+            .arg(tree)
+            .arg(format!("deb {} trixie main", upstream("trixie")?));
+        tool::watch(command)
+    })
+}
+
+/// A tree of other people's tools: the one that `variable` names, or ours below `target/peers`, which `make` makes when it is
+/// missing or was made of another list of packages.
+pub(crate) fn kept(
+    name: &str,
+    variable: &str,
+    packages: &[&str],
+    make: impl FnOnce(&Path) -> Done,
+) -> Done<PathBuf> {
+    if let Some(given) = env::var_os(variable) {
         return Ok(PathBuf::from(given));
     }
-    let (tree, stamp) = (paths::peers().join("trixie"), paths::peers().join("trixie.packages"));
-    let wanted = PACKAGES.join("\n");
+    let (tree, stamp) = (paths::peers().join(name), paths::peers().join(format!("{name}.packages")));
+    let wanted = packages.join("\n");
     if tree.is_dir() && fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
         return Ok(tree);
     }
-    if !tool::is_root() {
-        return Err(TaskError::Broken(
-            "the tree with newer tools is made as root: run `sudo cargo xtask test` once, or set BASALT_TRIXIE_TREE"
-                .to_owned(),
-        ));
-    }
-    say(format!("peers: making {}", tree.display()));
-    tool::remove_folder(&tree)?;
-    tool::create_folder(&paths::peers())?;
-    // --mode=root: the host may forbid user namespaces, which is what some of our own tests are about.
-    let command = tool::plan("mmdebstrap", "mmdebstrap")?
-        .args(["--quiet", "--mode=root", "--variant=apt", "--skip=cleanup/tmp"])
-        .arg(format!("--include={}", PACKAGES.join(",")))
-        .arg("trixie")
-        .arg(&tree)
-        .arg(format!("deb {} trixie main", upstream("trixie")?));
-    tool::watch(command)?;
+    make(&tree)?;
     fs::write(&stamp, wanted).map_err(TaskError::io("write", &stamp))?;
     Ok(tree)
+}
+
+/// Makes place for a tree: for [`kept`]'s `make`, once it knows that it can.
+pub(crate) fn begin(tree: &Path) -> Done {
+    say(format!("peers: making {}", tree.display()));
+    tool::remove_folder(tree)?;
+    tool::create_folder(&paths::peers())
 }

@@ -9,8 +9,9 @@ use crate::{
 };
 
 /// The Debian packages, and what each is for.
-const PACKAGES: [(&str, &str); 31] = [
+const PACKAGES: [(&str, &str); 33] = [
     ("ca-certificates", "mirrors over HTTPS"),
+    ("chromium", "looks at the installer's page"),
     ("cpio", "reads our initramfs"),
     ("cryptsetup-bin", "veritysetup judges our verity trees"),
     ("curl", "tests of the local mirror"),
@@ -28,6 +29,7 @@ const PACKAGES: [(&str, &str); 31] = [
     ("libc6-dev", "links static programs"),
     ("mmdebstrap", "the tree that ours is compared with"),
     ("mtools", "reads our ESP"),
+    ("npm", "fetches what judges our pages"),
     ("openssl", "judges our keys and certificates"),
     ("osslsigncode", "judges our signatures"),
     ("ovmf", "UEFI firmware"),
@@ -79,7 +81,10 @@ fn observe_missing() -> Done<Vec<&'static str>> {
         .args(names)
         .finish()?;
     let installed = String::from_utf8_lossy(&found.stdout).into_owned();
-    Ok(not_installed(&names, &installed))
+    let mut missing = not_installed(&names, &installed);
+    // Node's own packages bring npm along, and Debian's can't be installed beside them.
+    missing.retain(|name| *name != "npm" || Program::find("npm", "npm").is_err());
+    Ok(missing)
 }
 
 fn not_installed(names: &[&'static str], query: &str) -> Vec<&'static str> {

@@ -24,10 +24,15 @@ const SHOWN: usize = 15;
 /// How many programs run at a time, each with one test at a time: an emulated machine keeps a processor and 1.5 GiB busy.
 const LANES: usize = 2;
 /// Those that drive machines start first, the longest before the others: what starts last ends last.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 13] = [
     "basalt-testkit tests/upgrade",
+    "basalt-testkit tests/recovery",
     "basalt-factory tests/secure_boot",
+    "basalt-factory tests/serve_page",
+    "basalt-factory tests/serve_api",
+    "basalt-factory tests/serve_upgrade",
     "basalt-testkit tests/install",
+    "basalt-testkit tests/operate",
     "basalt-init tests/machines",
     "basalt-factory tests/containers",
     "basalt-factory tests/live",
@@ -45,8 +50,17 @@ struct TestProgram {
     folder: PathBuf,
 }
 
-/// Runs every test, or those whose name contains `filter`, with these variables; fails after all of them if one failed.
-pub(crate) fn run(filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done {
+/// What a test program finds and leaves.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    /// The variables that it finds.
+    pub(crate) environment: &'a [(&'a str, PathBuf)],
+    /// Run after each of them: keeps what they store within bounds.
+    pub(crate) tidy_up: Command,
+}
+
+/// Runs every test, or those whose name contains `filter`; fails after all of them if one failed.
+pub(crate) fn run(filter: Option<&str>, setting: &Setting<'_>) -> Done {
     let built =
         tool::cargo(["test", "--workspace", "--no-run", "--message-format", "json-render-diagnostics"])?;
     let programs = parse(&String::from_utf8_lossy(&built.timeout(LIMIT).run()?))?;
@@ -57,7 +71,7 @@ pub(crate) fn run(filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done
             scope.spawn(|| {
                 while let Some(program) = next(&queue) {
                     let start = Instant::now();
-                    let done = watch(program, filter, environment);
+                    let done = watch(program, filter, setting);
                     lock(&results).push((start.elapsed(), program.name.as_str(), done));
                 }
             });
@@ -101,10 +115,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Runs a program and shows what it said when it has ended, so that what two say is not mixed.
-fn watch(program: &TestProgram, filter: Option<&str>, environment: &[(&str, PathBuf)]) -> Done<Exit> {
+fn watch(program: &TestProgram, filter: Option<&str>, setting: &Setting<'_>) -> Done<Exit> {
     let Finished { exit, stdout, stderr_tail, .. } =
-        command(program, filter, environment)?.streams(Streams::Captured).finish()?;
+        command(program, filter, setting.environment)?.streams(Streams::Captured).finish()?;
     say(format!("\n--> {}\n{}{stderr_tail}", program.name, String::from_utf8_lossy(&stdout)));
+    setting.tidy_up.clone().run()?;
     Ok(exit)
 }
 

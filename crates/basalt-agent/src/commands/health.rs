@@ -8,7 +8,7 @@ use basalt_node::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{config::node_spec, upgrade};
+use super::{config::node_spec, recovery, upgrade};
 use crate::{
     error::{AgentError, AgentResult, Kind, OrFail as _},
     execute::{record, upgrade::entry_step},
@@ -35,7 +35,7 @@ struct GivenUp(Vec<String>);
 pub(crate) fn health(json: bool) -> AgentResult<ExitCode> {
     let (image, boot) = observe::start()?;
     let reports = observe::health::gates(&health::gates(&node_spec()?.upgrade.health));
-    let trial = if boot.is_live() { Trial::None } else { trial()?.trial };
+    let trial = if boot.is_volatile() { Trial::None } else { trial()?.trial };
     let good = reports.iter().all(|report| report.answer == Answer::Good);
     let text = if json {
         let value = serde_json::json!({"good": good, "boot": trial, "gates": reports});
@@ -53,8 +53,8 @@ pub(crate) fn health(json: bool) -> AgentResult<ExitCode> {
 ///
 /// Nothing that it needs may keep it waiting for ever: what can't be read yet is a gate that is not open yet.
 pub(crate) fn assess() -> AgentResult<ExitCode> {
-    if observe::start()?.1.is_live() {
-        report::print(b"a live system is not on trial\n")?;
+    if observe::start()?.1.is_volatile() {
+        report::print(b"neither a live system nor the recovery system is on trial\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut assessment = Assessment::default();
@@ -69,19 +69,21 @@ pub(crate) fn assess() -> AgentResult<ExitCode> {
 
 /// Lets the boot loader keep what runs.
 pub(crate) fn bless() -> AgentResult<ExitCode> {
-    if observe::start()?.1.is_live() {
-        report::print(b"nobody counts the boots of a live system\n")?;
+    if observe::start()?.1.is_volatile() {
+        report::print(b"nobody counts the boots of a live system or of the recovery system\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     let Node { facts, esp, .. } = observe::upgrade::node(OpenFor::Writing)?;
-    let Some(step) = health::keep(&facts) else {
-        report::print(b"nobody counts the boots of what runs\n")?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    report::print(format!("{step}\n").as_bytes())?;
-    entry_step(&step, &esp).map_err(upgrade::failed)?;
-    let event = Happened::FoundGood { version: facts.image.version, after: since_start().as_secs() };
-    record(vec![event]).or_fail(Kind::Host)?;
+    match health::keep(&facts) {
+        None => report::print(b"nobody counts the boots of what runs\n")?,
+        Some(step) => {
+            report::print(format!("{step}\n").as_bytes())?;
+            entry_step(&step, &esp).map_err(upgrade::failed)?;
+            let event = Happened::FoundGood { version: facts.image.version, after: since_start().as_secs() };
+            record(vec![event]).or_fail(Kind::Host)?;
+        }
+    }
+    recovery::found_good(&esp)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,11 +1,18 @@
 //! `install`: puts the release that runs from a live medium, or another one, onto a disk.
 
 mod execute;
+#[cfg(test)]
+mod fake;
+mod form;
+mod installer;
+mod live;
 mod request;
 mod tui;
+mod web;
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
@@ -29,9 +36,10 @@ use crate::{
     },
     report,
 };
-use execute::{Lines, Prepared, Watch, run};
+use execute::{Lines, Prepared, run};
+use installer::{Ended, Questions};
+use live::Live;
 use request::Asked;
-use tui::{Ended, Installer, Questions};
 
 /// How long disks may take to appear after the start of an unattended machine.
 const DISKS: Duration = Duration::from_secs(60);
@@ -56,6 +64,10 @@ pub(crate) struct InstallArguments {
     /// Speak plain HTTP with the registry
     #[arg(long, requires = "from")]
     insecure: bool,
+    /// Ask on a page for the local network, at this address; the console shows the code that opens it
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "[::]:8080")]
+    #[arg(conflicts_with_all = ["disk", "plan", "yes", "unattended"])]
+    web: Option<SocketAddr>,
     /// Do what a document says that came with the medium or the machine, or nothing: for the unit that does it
     #[arg(long, hide = true, conflicts_with_all = ["disk", "config", "from", "plan", "yes"])]
     unattended: bool,
@@ -113,7 +125,8 @@ pub(crate) fn install(arguments: &InstallArguments) -> AgentResult<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let running = observe::install::running(&image, &boot).map_err(not_running)?;
-    let Some(request) = request::read(&asked(arguments), running.document.as_deref())? else {
+    let request = request::read(&asked(arguments), running.document.as_deref())?;
+    let Some(request) = request.filter(|_| arguments.web.is_none()) else {
         return without_disk(arguments, image, boot);
     };
     let booted = boot.disk.as_deref();
@@ -138,80 +151,31 @@ fn without_disk(arguments: &InstallArguments, image: ImageInfo, boot: BootFacts)
         report::print(b"nothing to install: no document says which disk (`install.disk`)\n")?;
         return Ok(ExitCode::SUCCESS);
     }
-    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
-    if !is_terminal || arguments.consent.plan || arguments.consent.yes {
-        let error = AgentError::new(Kind::Refused, NoDisk);
-        return Err(error.hint("--disk auto takes the only disk there is; `lsblk` lists them"));
-    }
     let questions = if arguments.config.is_some() { Questions::DiskOnly } else { Questions::All };
-    let mut live = Live { image, boot, arguments, prepared: None };
-    match tui::run(&mut live, questions)? {
+    let mut live = Live::new(image, boot, arguments);
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let ended = match arguments.web {
+        Some(address) => web::run(&mut live, questions, address)?,
+        None if is_terminal && !arguments.consent.plan && !arguments.consent.yes => {
+            tui::run(&mut live, questions)?
+        }
+        None => {
+            let error = AgentError::new(Kind::Refused, NoDisk);
+            return Err(error.hint("--disk auto takes the only disk there is; `lsblk` lists them"));
+        }
+    };
+    match ended {
         Ended::Stopped => report::print(b"nothing was changed\n").map(|()| ExitCode::SUCCESS),
-        Ended::Installed(after) => match live.prepared.take() {
-            Some((_, plan)) => finish(&plan, after.or(plan.after)),
+        Ended::Installed(after) => match live.followed() {
+            Some(plan) => finish(&plan, after.or(plan.after)),
             None => Ok(ExitCode::SUCCESS),
         },
     }
 }
 
-/// The live system, for whoever asks in steps.
-struct Live<'a> {
-    image: ImageInfo,
-    boot: BootFacts,
-    arguments: &'a InstallArguments,
-    /// The last plan, and what it was made from until it is followed.
-    prepared: Option<(Option<Prepared>, InstallPlan)>,
-}
-
-impl Live<'_> {
-    fn facts(&self) -> AgentResult<InstallFacts> {
-        let disks = look(self.boot.disk.as_deref())?;
-        Ok(InstallFacts { architecture: self.image.architecture, disks })
-    }
-
-    fn prepare(&self, device: &str, document: Option<String>) -> AgentResult<Prepared> {
-        let running = observe::install::running(&self.image, &self.boot).map_err(not_running)?;
-        let asked = Asked { disk: Some(device), ..asked(self.arguments) };
-        let request = request::read(&asked, running.document.as_deref())?;
-        let mut request = request.ok_or_else(|| AgentError::new(Kind::Refused, NoDisk))?;
-        request.document = document.map(String::into_bytes).or(request.document);
-        Prepared::new(&request, running)
-    }
-}
-
-impl Installer for Live<'_> {
-    fn title(&self) -> String {
-        format!("{} {}", self.image.name, self.image.version)
-    }
-
-    fn disks(&mut self) -> AgentResult<Vec<(BlockDisk, Option<String>)>> {
-        let facts = self.facts()?;
-        let mut judged = Vec::new();
-        for disk in &facts.disks {
-            let prepared = self.prepare(&disk.device, None)?;
-            let problem = plan(&facts, &prepared.wish()).err().map(|error| error.to_string());
-            judged.push((disk.clone(), problem));
-        }
-        Ok(judged)
-    }
-
-    fn plan(&mut self, device: &str, document: Option<String>) -> AgentResult<InstallPlan> {
-        let prepared = self.prepare(device, document)?;
-        let plan = self::plan(&self.facts()?, &prepared.wish())?;
-        self.prepared = Some((Some(prepared), plan.clone()));
-        Ok(plan)
-    }
-
-    fn install(&mut self, plan: &InstallPlan, watch: &mut dyn Watch) -> AgentResult<()> {
-        let prepared = self.prepared.as_mut().and_then(|(prepared, _)| prepared.take());
-        let prepared = prepared.ok_or_else(|| AgentError::new(Kind::Refused, NoDisk))?;
-        let again = |prepared: &Prepared| self::plan(&self.facts()?, &prepared.wish());
-        run(prepared, plan, &again, watch)
-    }
-}
-
 fn asked(arguments: &InstallArguments) -> Asked<'_> {
-    let InstallArguments { disk, config, from, digest, insecure, unattended, consent, after } = arguments;
+    let InstallArguments { disk, config, from, digest, insecure, web: _, unattended, consent, after } =
+        arguments;
     Asked {
         disk: disk.as_deref(),
         config: config.as_deref(),

@@ -1,19 +1,26 @@
 //! One function a command, in which its verbs can be read off.
 
 mod config;
+mod doctor;
 mod health;
 mod install;
+mod logs;
 mod reconcile;
+mod recovery;
 mod reset;
 mod upgrade;
 
 pub(crate) use config::{ConfigArguments, config};
+pub(crate) use doctor::doctor;
 pub(crate) use health::{assess, bless, health};
 pub(crate) use install::{InstallArguments, install};
+pub(crate) use logs::{LogsArguments, logs};
 pub(crate) use reconcile::{
     ApplyArguments, apply, execute, journal, plan, reconcile_at_boot, shutdown_hooks, stage_hooks,
 };
+pub(crate) use recovery::{BootNextArguments, PromoteArguments, boot_next, promote};
 pub(crate) use reset::{ResetArguments, reset};
+use upgrade::read_standing;
 pub(crate) use upgrade::{RollbackArguments, UpgradeArguments, history, record_boot, rollback, upgrade};
 
 use std::{path::Path, process::ExitCode};
@@ -22,6 +29,7 @@ use basalt_node::{
     NodePlan, Observed, Refusal,
     reconcile::Report,
     status::{Health, Status},
+    upgrade::Standing,
 };
 
 use crate::{
@@ -40,22 +48,27 @@ struct Whole<'a> {
     #[serde(flatten)]
     status: &'a Status,
     configuration: Option<&'a Report>,
+    release: Option<&'a Standing>,
 }
 
 pub(crate) fn status(json: bool) -> AgentResult<ExitCode> {
     let facts = observe::status()?;
     let status = Status::new(facts);
     let report = crate::reconcile::read_report()?;
+    let standing = read_standing()?;
     if json {
-        let whole = Whole { status: &status, configuration: report.as_ref() };
+        let whole = Whole { status: &status, configuration: report.as_ref(), release: standing.as_ref() };
         let mut text = serde_json::to_vec_pretty(&whole).or_fail(Kind::Host)?;
         text.push(b'\n');
         report::print(&text)?;
     } else {
         let configuration = report.as_ref().map(Report::status_text).unwrap_or_default();
-        report::print(format!("{}{configuration}", status.text()).as_bytes())?;
+        let release =
+            standing.as_ref().map(|standing| format!("    release: {standing}\n")).unwrap_or_default();
+        report::print(format!("{}{configuration}{release}", status.text()).as_bytes())?;
     }
-    let followed = report.is_none_or(|report| report.is_good());
+    let followed =
+        report.is_none_or(|report| report.is_good()) && standing.is_none_or(|standing| standing.is_good());
     Ok(match (status.health, followed) {
         (Health::Healthy, true) => ExitCode::SUCCESS,
         (Health::Healthy | Health::Degraded, _) => ExitCode::from(1),
@@ -64,7 +77,7 @@ pub(crate) fn status(json: bool) -> AgentResult<ExitCode> {
 
 pub(crate) fn plan_provision() -> AgentResult<ExitCode> {
     let (image, boot) = observe::start()?;
-    if let Some(plan) = basalt_node::plan_live(&boot) {
+    if let Some(plan) = basalt_node::plan_volatile(&boot) {
         report::print(plan.to_string().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -77,7 +90,7 @@ pub(crate) fn plan_provision() -> AgentResult<ExitCode> {
 /// The disk's lock is held from before the first observation until after the last write, so the plan can't be stale.
 pub(crate) fn provision() -> AgentResult<ExitCode> {
     let (image, boot) = observe::start()?;
-    if let Some(plan) = basalt_node::plan_live(&boot) {
+    if let Some(plan) = basalt_node::plan_volatile(&boot) {
         return execute_plan(&plan, |step| Err(failed(ExecuteError::NotMine(step.to_string()))));
     }
     let (disk, observed) = observe::provision(image, boot, OpenFor::Writing)?;

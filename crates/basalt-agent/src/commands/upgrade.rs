@@ -1,10 +1,15 @@
-//! `upgrade`, `rollback`, `history` and `record-boot`.
+//! `upgrade`, `upgrade --follow`, `rollback`, `history` and `record-boot`.
+
+mod follow;
+mod pace;
 
 use std::{
     env,
+    path::Path,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use basalt_exec::command::{Command, Program};
@@ -15,7 +20,7 @@ use basalt_fetch::{
 use basalt_node::upgrade::{
     Allowed, Happened, UpgradePlan, UpgradeRefusal, UpgradeStep, boot_records, plan_rollback, plan_upgrade,
 };
-use basalt_spec::node::Stage;
+use basalt_spec::{RELEASE_KEYS, node::Stage};
 use basalt_types::{ByteSize, Digest, ImageRef};
 use clap::Args;
 
@@ -28,17 +33,23 @@ use crate::{
     },
     observe::{
         self, Line, OpenFor,
-        release::{Release, ReleaseError},
+        release::{Release, ReleaseError, Trust, release_keys},
         upgrade::Node,
     },
     report,
 };
+pub(crate) use follow::read_standing;
+use pace::Pace;
 
 /// What to upgrade to, and how far.
 #[derive(Debug, Args)]
 pub(crate) struct UpgradeArguments {
     /// The release: oci:FOLDER[:TAG], oci-archive:FILE[:TAG], or [HOST[:PORT]/]NAME[:TAG][@DIGEST] in a registry
-    source: ImageRef,
+    #[arg(required_unless_present = "follow")]
+    source: Option<ImageRef>,
+    /// Do what this machine's documents want now: `image` says which release, `upgrade` how far and when
+    #[arg(long, conflicts_with_all = ["source", "digest", "Extent", "AllowedArguments"])]
+    follow: bool,
     /// Take the release only if its manifest has this digest
     #[arg(long, value_name = "sha256:…")]
     digest: Option<Digest>,
@@ -75,6 +86,9 @@ struct AllowedArguments {
     /// Speak plain HTTP with the registry
     #[arg(long)]
     insecure: bool,
+    /// The most bytes that are fetched in a second, such as 10MiB
+    #[arg(long, value_name = "SIZE")]
+    limit_rate: Option<ByteSize>,
 }
 
 /// How far to go back.
@@ -91,37 +105,51 @@ pub(crate) struct RollbackArguments {
 
 /// Observe both, plan, execute, report.
 pub(crate) fn upgrade(arguments: &UpgradeArguments) -> AgentResult<ExitCode> {
-    let UpgradeArguments { source, digest, extent, allowed } = arguments;
+    let UpgradeArguments { source, follow, digest, extent, allowed } = arguments;
+    let Some(source) = source.as_ref().filter(|_| !follow) else { return follow::follow() };
     let node = observe::upgrade::node(OpenFor::Writing)?;
     let (client, access) = network(allowed.insecure)?;
     let architecture = node.facts.image.architecture;
-    let release = observe::release::release(&client, &access, source, architecture, digest.as_ref());
+    let release = observe::release::release(&client, &access, source, architecture, &trust(*digest)?);
     let mut release = release.map_err(unusable)?;
-    let allowed = Allowed { downgrade: allowed.allow_downgrade, retry: allowed.retry };
-    let plan = plan_upgrade(&node.facts, &release.info, allowed).map_err(|refusals| refused(&refusals))?;
+    let permits = Allowed { downgrade: allowed.allow_downgrade, retry: allowed.retry };
+    let plan = plan_upgrade(&node.facts, &release.info, permits).map_err(|refusals| refused(&refusals))?;
     report::print(plan.to_string().as_bytes())?;
+    if let Some(key) = release.signed_by {
+        report::print(format!("  · signed by the key {key}\n").as_bytes())?;
+    }
     if extent.check {
         report_extent(&node, &release, &plan)?;
         return Ok(ExitCode::SUCCESS);
     }
     let steps = if extent.stage { plan.staging() } else { &plan.steps };
-    if !steps.is_empty() {
-        stage_hooks(Stage::BeforeUpgrade).map_err(|error| error.hint("nothing was written"))?;
-    }
-    let fetched = execute_upgrade(&node, &mut release, steps)?;
-    if !steps.is_empty() {
-        let (from, to, slot) = (plan.from.version.clone(), plan.to.version.clone(), plan.to.slot);
-        let event = if extent.stage {
-            Happened::Staged { version: to, slot }
-        } else {
-            let manifest = release.content.manifest();
-            Happened::Upgraded { from, to, slot, source: source.to_string(), manifest, fetched }
-        };
-        record(vec![event]).or_fail(Kind::Host)?;
-        stage_hooks(Stage::AfterUpgrade)
-            .map_err(|error| error.hint("the release is written; only the restart was not done"))?;
-    }
+    take(&node, &mut release, (&plan, steps), source, Pace::new(allowed.limit_rate))?;
     finish(&plan, steps, extent.reboot)
+}
+
+/// Does the steps, with the scripts before and after them, and writes into the history what was done.
+fn take(
+    node: &Node,
+    release: &mut Release<'_>,
+    (plan, steps): (&UpgradePlan, &[UpgradeStep]),
+    source: &ImageRef,
+    pace: Pace,
+) -> AgentResult<()> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    stage_hooks(Stage::BeforeUpgrade).map_err(|error| error.hint("nothing was written"))?;
+    let fetched = execute_upgrade(node, release, steps, pace)?;
+    let (from, to, slot) = (plan.from.version.clone(), plan.to.version.clone(), plan.to.slot);
+    let event = if steps.len() < plan.steps.len() {
+        Happened::Staged { version: to, slot }
+    } else {
+        let manifest = release.content.manifest();
+        Happened::Upgraded { from, to, slot, source: source.to_string(), manifest, fetched }
+    };
+    record(vec![event]).or_fail(Kind::Host)?;
+    stage_hooks(Stage::AfterUpgrade)
+        .map_err(|error| error.hint("the release is written; only the restart was not done"))
 }
 
 /// Lets the boot loader take the other slot's release again.
@@ -164,8 +192,8 @@ pub(crate) fn history(json: bool) -> AgentResult<ExitCode> {
 /// Adds this boot to the history, and which newer release was given up.
 pub(crate) fn record_boot() -> AgentResult<ExitCode> {
     let (_, boot) = observe::start()?;
-    if boot.is_live() {
-        report::print(b"a live system keeps no history\n")?;
+    if boot.is_volatile() {
+        report::print(b"a live system keeps no history, and neither does the recovery system\n")?;
         return Ok(ExitCode::SUCCESS);
     }
     let Node { facts, .. } = observe::upgrade::node(OpenFor::Reading)?;
@@ -187,6 +215,12 @@ pub(super) fn network(insecure: bool) -> AgentResult<(Client, Access)> {
     Ok((client, Access { insecure, credentials, ..Access::default() }))
 }
 
+/// What a release must be: of this digest, and signed if this image asks for it.
+pub(super) fn trust(digest: Option<Digest>) -> AgentResult<Trust> {
+    let keys = release_keys(Path::new(RELEASE_KEYS)).or_fail(Kind::Format)?;
+    Ok(Trust { digest, keys })
+}
+
 /// What a check says beside the plan.
 fn report_extent(node: &Node, release: &Release<'_>, plan: &UpgradePlan) -> AgentResult<()> {
     let writes = plan.steps.iter().any(|step| matches!(step, UpgradeStep::WriteRoot { .. }));
@@ -200,8 +234,13 @@ fn report_extent(node: &Node, release: &Release<'_>, plan: &UpgradePlan) -> Agen
 }
 
 /// Does the steps, and gives how much was fetched.
-fn execute_upgrade(node: &Node, release: &mut Release<'_>, steps: &[UpgradeStep]) -> AgentResult<ByteSize> {
-    let mut last = Lines::default();
+fn execute_upgrade(
+    node: &Node,
+    release: &mut Release<'_>,
+    steps: &[UpgradeStep],
+    pace: Pace,
+) -> AgentResult<ByteSize> {
+    let mut last = Lines { pace, fetched: 0, tenths: 0, begun: None, failed: None };
     let mut tell = |progress: Progress| last.tell(progress);
     let mut upgrade = Upgrade {
         disk: &node.disk,
@@ -220,12 +259,12 @@ fn execute_upgrade(node: &Node, release: &mut Release<'_>, steps: &[UpgradeStep]
     last.failed.map_or(Ok(ByteSize::bytes(last.fetched)), Err)
 }
 
-/// Progress as lines: one for each tenth of what is fetched.
-#[derive(Default)]
+/// Progress as lines, one for each tenth of what is fetched; and not faster than is allowed.
 struct Lines {
+    pace: Pace,
     fetched: u64,
     tenths: u64,
-    begun: bool,
+    begun: Option<Instant>,
     failed: Option<AgentError>,
 }
 
@@ -234,15 +273,22 @@ impl Lines {
         let Progress { here, fetched, to_fetch } = progress;
         let human = |bytes| ByteSize::bytes(bytes).human();
         let tenths = (fetched * 10).checked_div(to_fetch).unwrap_or(10);
+        let first = self.begun.is_none();
+        let elapsed = self.begun.get_or_insert_with(Instant::now).elapsed();
+        if fetched > self.fetched {
+            thread::sleep(self.pace.pause(fetched, elapsed));
+        }
         self.fetched = fetched;
-        let text = if !self.begun {
+        let text = if first {
             format!("  {} are here, {} to fetch\n", human(here), human(to_fetch))
         } else if tenths > self.tenths {
-            format!("  fetched {} of {}\n", human(fetched), human(to_fetch))
+            let left = pace::left(fetched, to_fetch, elapsed);
+            let left = left.map(|left| format!(", {left} left")).unwrap_or_default();
+            format!("  fetched {} of {}{left}\n", human(fetched), human(to_fetch))
         } else {
             return;
         };
-        (self.begun, self.tenths) = (true, tenths);
+        self.tenths = tenths;
         // That nobody reads it is no reason to stop in the middle; it is told at the end.
         self.failed = report::print(text.as_bytes()).err().or(self.failed.take());
     }
@@ -250,7 +296,7 @@ impl Lines {
 
 fn finish(plan: &UpgradePlan, steps: &[UpgradeStep], reboot: bool) -> AgentResult<ExitCode> {
     let shown = steps.len() == plan.steps.len();
-    let runs_already = plan.to.slot == plan.from.slot;
+    let runs_already = plan.from.slot == plan.to.slot.into();
     let next = match (shown, runs_already, reboot) {
         (_, true, _) => return Ok(ExitCode::SUCCESS),
         (true, false, true) => format!("restarting into {}\n", plan.to.version),
@@ -259,10 +305,15 @@ fn finish(plan: &UpgradePlan, steps: &[UpgradeStep], reboot: bool) -> AgentResul
     };
     report::print(next.as_bytes())?;
     if reboot {
-        let systemctl = Program::find("systemctl", "systemd").or_fail(Kind::Host)?;
-        Command::new(&systemctl).arg("reboot").timeout(Duration::from_secs(60)).run().or_fail(Kind::Host)?;
+        restart()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn restart() -> AgentResult<()> {
+    let systemctl = Program::find("systemctl", "systemd").or_fail(Kind::Host)?;
+    Command::new(&systemctl).arg("reboot").timeout(Duration::from_secs(60)).run().or_fail(Kind::Host)?;
+    Ok(())
 }
 
 pub(super) fn failed(error: UpgradeError) -> AgentError {
@@ -282,7 +333,7 @@ pub(super) fn unusable(error: ReleaseError) -> AgentError {
 #[error("nothing was changed{}", .0.iter().map(|reason| format!("\n  {reason}")).collect::<String>())]
 struct Refused(Vec<UpgradeRefusal>);
 
-fn refused(refusals: &[UpgradeRefusal]) -> AgentError {
+pub(super) fn refused(refusals: &[UpgradeRefusal]) -> AgentError {
     let error = AgentError::new(Kind::Refused, Refused(refusals.to_vec()));
     refusals.iter().fold(error, |error, refusal| error.hint(refusal.hint()))
 }

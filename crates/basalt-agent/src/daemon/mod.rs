@@ -2,9 +2,11 @@
 //! socket. One thread waits and reconciles, one waits for who asks; no runtime, nothing is polled.
 
 mod api;
+mod banner;
 mod clock;
 mod metrics;
 mod notify;
+mod release;
 mod watch;
 
 use std::{
@@ -72,13 +74,16 @@ pub(crate) fn daemon(arguments: &DaemonArguments) -> AgentResult<ExitCode> {
     }
     let mut watch = watch::Watch::new().or_fail(Kind::Host)?;
     let watchdog = notify::watchdog();
-    let (mut stages, mut failures) = (clock::Stages::default(), 0);
+    let (mut stages, mut release, mut failures) = (clock::Stages::default(), release::Asked::default(), 0);
     datasource::start();
+    banner::start();
     notify::send("READY=1");
     let mut due = Instant::now();
     loop {
         if due <= Instant::now() {
             let good = once(&counters).as_ref().is_ok_and(Report::is_good);
+            banner::show();
+            release.look();
             failures = if good { 0 } else { failures + 1 };
             due = Instant::now() + clock::pause(interval.duration(), failures, FIRST_RETRY);
         }

@@ -2,10 +2,11 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use basalt_node::upgrade::{HISTORY, Happened, Record};
+
+use crate::observe::now;
 
 /// Adds to the history; on the medium when this returns. Every record begins with a line break of its own if the one before
 /// was torn.
@@ -23,8 +24,7 @@ fn append(path: &Path, events: Vec<Happened>) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let mut text = if torn { vec![b'\n'] } else { Vec::new() };
-    // A clock before 1970 counts as 1970.
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let time = now();
     for event in events {
         serde_json::to_writer(&mut text, &Record { time, event })?;
         text.push(b'\n');

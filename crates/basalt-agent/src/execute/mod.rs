@@ -6,6 +6,7 @@
 mod filesystem;
 mod history;
 pub(crate) mod install;
+pub(crate) mod promotion;
 pub(crate) mod reset;
 mod ssh;
 mod this_machine;
@@ -142,12 +143,13 @@ pub(crate) fn step(step: &Step, medium: &dyn Medium, machine: &dyn Machine) -> R
 
 fn write_table(step: &Step, medium: &dyn Medium) -> Result<(), ExecuteError> {
     let on_disk = Table::parse(medium, medium.sector_size())?;
-    for write in step.table_writes(&on_disk)? {
-        match write {
-            gpt::Step::Write(gpt::Write { offset, bytes }) => medium.write(offset, &bytes),
-            gpt::Step::Flush => medium.flush(),
-        }
-        .map_err(ExecuteError::Disk)?;
-    }
-    Ok(())
+    apply(medium, step.table_writes(&on_disk)?).map_err(ExecuteError::Disk)
+}
+
+/// Does the writes and flushes of a change of the partition table, in their order.
+fn apply(medium: &dyn Medium, steps: Vec<gpt::Step>) -> io::Result<()> {
+    steps.into_iter().try_for_each(|step| match step {
+        gpt::Step::Write(gpt::Write { offset, bytes }) => medium.write(offset, &bytes),
+        gpt::Step::Flush => medium.flush(),
+    })
 }

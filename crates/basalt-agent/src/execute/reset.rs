@@ -3,10 +3,10 @@
 use std::io;
 
 use basalt_exec::esp::EspError;
-use basalt_formats::gpt::{self, GptError, Table};
+use basalt_formats::gpt::{GptError, Table};
 use basalt_node::reset::ResetStep;
 
-use super::Medium;
+use super::{Medium, apply};
 
 /// The machine's id on the ESP.
 pub(crate) trait Credentials {
@@ -35,14 +35,7 @@ pub(crate) fn step(
         ResetStep::ForgetMachineId { number, machine_id: _ } => Ok(credentials.forget_machine_id(*number)?),
         ResetStep::ReopenData { .. } => {
             let on_disk = Table::parse(disk, disk.sector_size())?;
-            for write in step.table_writes(&on_disk)? {
-                match write {
-                    gpt::Step::Write(gpt::Write { offset, bytes }) => disk.write(offset, &bytes),
-                    gpt::Step::Flush => disk.flush(),
-                }
-                .map_err(ResetError::Disk)?;
-            }
-            Ok(())
+            apply(disk, step.table_writes(&on_disk)?).map_err(ResetError::Disk)
         }
     }
 }
@@ -51,6 +44,7 @@ pub(crate) fn step(
 mod tests {
     use std::sync::Mutex;
 
+    use basalt_formats::gpt;
     use basalt_image::layout::{Role, State};
     use basalt_node::{
         Credential,
@@ -91,12 +85,7 @@ mod tests {
                 partition.label = Some(Role::Data.label(State::Finished));
             }
         }
-        for write in wanted.update_writes(&on_disk).unwrap() {
-            match write {
-                gpt::Step::Write(gpt::Write { offset, bytes }) => recorder.write(offset, &bytes).unwrap(),
-                gpt::Step::Flush => recorder.flush().unwrap(),
-            }
-        }
+        apply(&recorder, wanted.update_writes(&on_disk).unwrap()).unwrap();
         recorder.into_parts().0
     }
 

@@ -1,23 +1,31 @@
 //! Reading facts. Nothing here decides, and nothing writes.
 
+mod doctor;
 mod efi;
 pub(crate) mod health;
 mod history;
 pub(crate) mod install;
 mod medium;
+mod network;
 mod provision;
 pub(crate) mod release;
 mod ssh;
 mod status;
 pub(crate) mod upgrade;
 
+pub(crate) use doctor::{CRASHES, crash_files, doctor};
 pub(crate) use history::{Line, history, records};
 pub(crate) use medium::Window;
+pub(crate) use network::network;
 pub(crate) use provision::{OpenFor, provision, reset};
 pub(crate) use ssh::ssh;
 pub(crate) use status::status;
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use basalt_image::layout::ImageInfo;
 use basalt_node::BootFacts;
@@ -62,6 +70,11 @@ fn boot() -> AgentResult<BootFacts> {
         AgentError::new(Kind::Host, error).hint("basalt-init writes it: boot the image from its disk")
     })?;
     serde_json::from_str(&text).map_err(|source| Malformed { path, source }).or_fail(Kind::Format)
+}
+
+/// Seconds since 1970; a clock before that is taken for 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }
 
 /// The text of a file, or none when it is not there.

@@ -1,26 +1,35 @@
 //! A release to upgrade to: its manifest, what it says of itself, and its index. Not a byte of its content.
 
-use std::io;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use basalt_fetch::{
     http::Client,
     oci::{Access, Artifact, Descriptor, Manifest, OciError, Platform},
 };
-use basalt_formats::chunks::{FetchRange, FetchStep, Index, IndexError, Part};
-use basalt_image::update::{self, UpdateInfo};
+use basalt_formats::chunks::{FetchRange, FetchStep, Index, IndexError};
+use basalt_image::update::{self, Contradiction, UpdateInfo};
+use basalt_trust::release::{ReleaseKey, ReleaseKeyError, SignatureError, verify_any};
 use basalt_types::{Architecture, Digest, ImageRef};
 
-/// The largest configuration that is taken; ours have 1 KB.
-const INFO_LIMIT: u64 = 1 << 20;
-/// A pack ends before it has more (`docs/formats/update-artifact.md`). A registry that knows no ranges gives all of it, and
-/// all of it is in memory then.
-const PACK_LIMIT: u64 = 32 << 20;
+/// What a release must be to be believed.
+#[derive(Debug, Default)]
+pub(crate) struct Trust {
+    /// The digest of its manifest.
+    pub(crate) digest: Option<Digest>,
+    /// Who may sign it. When there are none, nobody must.
+    pub(crate) keys: Vec<ReleaseKey>,
+}
 
 /// A release whose index adds up with what it says of itself.
 #[derive(Debug)]
 pub(crate) struct Release<'c> {
     pub(crate) info: UpdateInfo,
     pub(crate) index: Index,
+    /// The key that signed it, when one had to.
+    pub(crate) signed_by: Option<Digest>,
     pub(crate) content: Content<'c>,
 }
 
@@ -38,6 +47,12 @@ pub(crate) enum ReleaseError {
     Oci(#[from] OciError),
     #[error("the release has the digest {found}, and {expected} was asked for")]
     OtherDigest { found: Digest, expected: Digest },
+    #[error(
+        "the release {0} is not signed, and this machine takes only releases that one of its {1} keys signed"
+    )]
+    Unsigned(Digest, usize),
+    #[error("no signature of the release {manifest} counts here")]
+    Signature { manifest: Digest, source: SignatureError },
     #[error("this is no update: its artifact type is `{found}`, expected `{expected}`", expected = update::ARTIFACT)]
     OtherType { found: String },
     #[error("layer {number} of the release has the media type `{found}`, expected `{expected}`")]
@@ -46,16 +61,8 @@ pub(crate) enum ReleaseError {
     Info(#[source] serde_json::Error),
     #[error("the chunk index of the release can't be used")]
     Index(#[from] IndexError),
-    #[error("the release has {manifest} packs, and its index names {index}")]
-    PackCount { manifest: usize, index: usize },
-    #[error("pack {number} of the release is not the one that its index names")]
-    Pack { number: usize },
-    #[error("the {part} of the release has {info} bytes, and {index} by its index")]
-    PartSize { part: Part, info: u64, index: u64 },
-    #[error("the root of the release has {0} bytes, which are no whole blocks")]
-    RootBlocks(u64),
-    #[error("the salt of the release's hash tree is not hex digits")]
-    Salt,
+    #[error(transparent)]
+    Contradiction(#[from] Contradiction),
 }
 
 impl ReleaseError {
@@ -66,17 +73,16 @@ impl ReleaseError {
             Self::OtherDigest { .. } => {
                 "the tag was moved, or the registry is not the one that you think it is"
             }
+            Self::Unsigned(..) => "sign it where it is built: `basalt build --keys` or `basalt push --keys`",
+            Self::Signature { .. } => {
+                "somebody else signed it, or it was changed; the keys are in /usr/lib/basalt/release-keys"
+            }
             Self::OtherType { .. } => {
                 "give the output `oci` of a build, or the registry that it was pushed to"
             }
-            Self::OtherLayer { .. }
-            | Self::Info(_)
-            | Self::Index(_)
-            | Self::PackCount { .. }
-            | Self::Pack { .. }
-            | Self::PartSize { .. }
-            | Self::RootBlocks(_)
-            | Self::Salt => "it is damaged or made by something else: build and push it again",
+            Self::OtherLayer { .. } | Self::Info(_) | Self::Index(_) | Self::Contradiction(_) => {
+                "it is damaged or made by something else: build and push it again"
+            }
         }
     }
 }
@@ -87,28 +93,64 @@ pub(crate) fn release<'c>(
     access: &Access,
     reference: &ImageRef,
     architecture: Architecture,
-    expected: Option<&Digest>,
+    trust: &Trust,
 ) -> Result<Release<'c>, ReleaseError> {
     let artifact = Artifact::open(client, access, reference, &Platform::linux(architecture))?;
-    trust(&artifact, expected)?;
+    let signed_by = trust.check(&artifact)?;
     let manifest = artifact.manifest();
     let (index, packs) = layers(manifest)?;
-    let info = artifact.blob(&manifest.config, "the configuration", INFO_LIMIT)?;
+    let info = artifact.blob(&manifest.config, "the configuration", update::INFO_LIMIT)?;
     let info: UpdateInfo = serde_json::from_slice(&info).map_err(ReleaseError::Info)?;
     let index = Index::parse_packed(&artifact.blob(index, "the chunk index", Index::LIMIT)?)?;
-    add_up(&info, &index, packs)?;
+    let described: Vec<_> = packs.iter().map(|pack| (pack.digest, pack.size)).collect();
+    info.add_up(&index, &described)?;
     let packs = packs.to_vec();
-    Ok(Release { info, index, content: Content { artifact, packs } })
+    Ok(Release { info, index, signed_by, content: Content { artifact, packs } })
 }
 
-/// Whether to believe the manifest, on which everything else hangs by digests. There are no signatures yet: a manifest is
-/// taken from whoever the source is, unless its digest was given.
-fn trust(artifact: &Artifact<'_>, expected: Option<&Digest>) -> Result<(), ReleaseError> {
-    let found = artifact.digest();
-    match expected {
-        Some(expected) if *expected != found => Err(ReleaseError::OtherDigest { found, expected: *expected }),
-        Some(_) | None => Ok(()),
+impl Trust {
+    /// Whether to believe the manifest, on which everything else hangs by digests; gives the key that signed it.
+    fn check(&self, artifact: &Artifact<'_>) -> Result<Option<Digest>, ReleaseError> {
+        let manifest = artifact.digest();
+        if let Some(expected) = self.digest.filter(|expected| *expected != manifest) {
+            return Err(ReleaseError::OtherDigest { found: manifest, expected });
+        }
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let signatures = artifact.signatures()?.into_iter().map(|one| (one.payload, one.signature));
+        let key = verify_any(&self.keys, &manifest, signatures)
+            .map_err(|source| ReleaseError::Signature { manifest, source })?;
+        key.map(|key| Some(key.id())).ok_or(ReleaseError::Unsigned(manifest, self.keys.len()))
     }
+}
+
+/// The keys of the image that runs. One that can't be read is an error: with fewer keys, more would be believed.
+pub(crate) fn release_keys(folder: &Path) -> Result<Vec<ReleaseKey>, KeyFileError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| KeyFileError::Read { path, source }
+    };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found.map_err(failed(folder))?,
+    };
+    let mut keys = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed(folder))?.path();
+        let pem = fs::read_to_string(&path).map_err(failed(&path))?;
+        keys.push(ReleaseKey::from_pem(&pem).map_err(|source| KeyFileError::Key { path, source })?);
+    }
+    Ok(keys)
+}
+
+/// Why the image's keys can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyFileError {
+    #[error("can't read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("can't use {}", path.display())]
+    Key { path: PathBuf, source: ReleaseKeyError },
 }
 
 /// The index and the packs.
@@ -128,31 +170,6 @@ fn layers(manifest: &Manifest) -> Result<(&Descriptor, &[Descriptor]), ReleaseEr
     }
 }
 
-/// Whether manifest, configuration and index speak of the same bytes.
-pub(crate) fn add_up(info: &UpdateInfo, index: &Index, packs: &[Descriptor]) -> Result<(), ReleaseError> {
-    if packs.len() != index.packs().len() {
-        return Err(ReleaseError::PackCount { manifest: packs.len(), index: index.packs().len() });
-    }
-    let same = packs.iter().zip(index.packs()).map(|(layer, pack)| {
-        layer.digest == pack.digest && layer.size == pack.size && pack.size <= PACK_LIMIT
-    });
-    if let Some(number) = same.into_iter().position(|same| !same) {
-        return Err(ReleaseError::Pack { number });
-    }
-    for (part, blob) in [(Part::Root, info.root), (Part::Uki, info.uki)] {
-        let found = index.parts().iter().find(|own| own.part == part).map_or(0, |own| own.size);
-        if found != blob.size.get() {
-            return Err(ReleaseError::PartSize { part, info: blob.size.get(), index: found });
-        }
-    }
-    if info.root.size.get() == 0 || !info.root.size.get().is_multiple_of(4096) {
-        return Err(ReleaseError::RootBlocks(info.root.size.get()));
-    }
-    let salt = &info.verity.salt;
-    let is_hex = salt.len().is_multiple_of(2) && salt.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_hex && salt.len() <= 512 { Ok(()) } else { Err(ReleaseError::Salt) }
-}
-
 impl Content<'_> {
     /// The digest of the manifest.
     pub(crate) fn manifest(&self) -> Digest {
@@ -169,17 +186,16 @@ impl FetchRange for Content<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        path::Path,
-        sync::{Arc, atomic::AtomicBool},
-    };
+    use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
     use basalt_fetch::{
         http::{Patience, Proxies},
-        oci::{self, Layout, media, write_archive},
+        oci::{self, Layout, LayoutWriter, Signature, SignatureImage, media, signature_tag, write_archive},
     };
     use basalt_testkit::{Door, Registry};
+    use basalt_trust::{
+        LocalKey, PrivateKey, Sign as _, Validity, certificate_to_pem, release::payload, self_signed,
+    };
 
     use super::*;
     use crate::execute::upgrade::fixtures::TestRelease;
@@ -219,6 +235,7 @@ mod tests {
                 artifact_type: Some(self.artifact.clone()),
                 config: put(update::CONFIG, &self.info),
                 layers,
+                subject: None,
                 annotations: Default::default(),
             };
             let manifest = put(media::MANIFEST, &serde_json::to_vec(&manifest).unwrap());
@@ -235,14 +252,14 @@ mod tests {
         Client::new(Proxies::default(), patience, Arc::new(AtomicBool::new(false))).unwrap()
     }
 
-    fn open<T>(
-        source: &str,
-        digest: Option<Digest>,
-        look: impl FnOnce(Release<'_>) -> T,
-    ) -> Result<T, ReleaseError> {
+    fn open<T>(source: &str, trust: Trust, look: impl FnOnce(Release<'_>) -> T) -> Result<T, ReleaseError> {
         let (client, access) = (client(), Access { insecure: true, ..Access::default() });
         let source = source.parse().unwrap();
-        release(&client, &access, &source, Architecture::Amd64, digest.as_ref()).map(look)
+        release(&client, &access, &source, Architecture::Amd64, &trust).map(look)
+    }
+
+    fn digest(digest: Digest) -> Trust {
+        Trust { digest: Some(digest), keys: Vec::new() }
     }
 
     /// Reads all of the content through ranges.
@@ -279,14 +296,93 @@ mod tests {
         for source in
             [format!("oci:{}", layout.display()), format!("oci-archive:{}", archive.display()), target]
         {
-            let content = open(&source, Some(root.digest), read_all).unwrap();
+            let content = open(&source, digest(root.digest), read_all).unwrap();
             assert_eq!(content, published.packs, "{source}");
-            let error = open(&source, Some(Digest::of(b"other")), |_| ()).unwrap_err();
+            let error = open(&source, digest(Digest::of(b"other")), |_| ()).unwrap_err();
             assert!(
                 matches!(error, ReleaseError::OtherDigest { found, .. } if found == root.digest),
                 "{error}"
             );
         }
+    }
+
+    /// A key that releases are signed with, and another one. Drawing them takes a while.
+    fn signers() -> &'static [LocalKey; 2] {
+        static KEYS: OnceLock<[LocalKey; 2]> = OnceLock::new();
+        KEYS.get_or_init(|| {
+            ["ours", "theirs"].map(|name| {
+                let key = PrivateKey::generate(2048).unwrap();
+                let certificate = self_signed(&key, name, Validity { from: 0, to: 1 << 31 }).unwrap();
+                LocalKey::new(key, certificate).unwrap()
+            })
+        })
+    }
+
+    /// Takes what the first of them signed.
+    fn ours() -> Trust {
+        let pem = certificate_to_pem(signers()[0].certificate()).unwrap();
+        Trust { digest: None, keys: vec![ReleaseKey::from_pem(&pem).unwrap()] }
+    }
+
+    /// Puts `signer`'s statement about `of` beside `release` in the layout.
+    fn sign(folder: &Path, release: &Descriptor, signer: &LocalKey, of: Digest) {
+        let payload = payload("edge", of).unwrap();
+        let signature = basalt_trust::release::sign(signer, &payload).unwrap();
+        let image = SignatureImage::new(release, &Signature { payload, signature }).unwrap();
+        image.write(&mut LayoutWriter::create(folder).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn only_what_a_key_of_the_image_signed_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let release = Published::new().write(folder.path());
+        let source = format!("oci:{}", folder.path().display());
+        let refusal = || open(&source, ours(), |_| ()).unwrap_err();
+        let unsigned = refusal();
+        assert_eq!(
+            unsigned.to_string(),
+            format!(
+                "the release {} is not signed, and this machine takes only releases that one of its 1 keys signed",
+                release.digest
+            )
+        );
+        assert!(unsigned.hint().contains("--keys"));
+        sign(folder.path(), &release, &signers()[1], release.digest);
+        assert!(matches!(refusal(), ReleaseError::Signature { source: SignatureError::NoKey(1), .. }));
+        // Somebody has an honest signature of another release.
+        sign(folder.path(), &release, &signers()[0], Digest::of(b"another release"));
+        assert!(matches!(refusal(), ReleaseError::Signature { source: SignatureError::Other(_), .. }));
+        sign(folder.path(), &release, &signers()[0], release.digest);
+        let by = open(&source, ours(), |release| release.signed_by).unwrap();
+        assert_eq!(by, Some(ours().keys[0].id()));
+        // In a registry it is the tag that cosign uses.
+        let registry = Registry::start(Door::Open);
+        let target = format!("{}/os/edge", registry.host());
+        let copy = |from: &str, to: &str| {
+            let (from, to) = (format!("{source}:{from}"), format!("docker://{target}:{to}"));
+            registry.skopeo(&["copy", "--quiet", "--dest-tls-verify=false", &from, &to])
+        };
+        let signature = signature_tag(&release.digest);
+        Layout::open(folder.path()).unwrap().find(Some(&signature)).unwrap();
+        let mut named = LayoutWriter::create(folder.path()).unwrap();
+        named.name(&release, Some("2.0")).unwrap();
+        assert_eq!(copy("2.0", "2.0").exit, basalt_exec::command::Exit::Code(0));
+        let target = format!("{target}:2.0");
+        assert!(matches!(open(&target, ours(), |_| ()), Err(ReleaseError::Unsigned(..))));
+        assert_eq!(copy(&signature, &signature).exit, basalt_exec::command::Exit::Code(0));
+        assert!(open(&target, ours(), |_| ()).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(release_keys(&folder.path().join("none")).unwrap().is_empty());
+        fs::write(folder.path().join("release.pub"), "nothing").unwrap();
+        let error = release_keys(folder.path()).unwrap_err().to_string();
+        assert!(error.starts_with("can't use ") && error.ends_with("release.pub"), "{error}");
+        let pem = certificate_to_pem(signers()[0].certificate()).unwrap();
+        fs::write(folder.path().join("release.pub"), pem).unwrap();
+        assert_eq!(release_keys(folder.path()).unwrap().len(), 1);
     }
 
     #[track_caller]
@@ -295,7 +391,7 @@ mod tests {
         change(&mut published);
         published.write(folder.path());
         spoil(folder.path());
-        let error = open(&format!("oci:{}", folder.path().display()), None, |_| ()).unwrap_err();
+        let error = open(&format!("oci:{}", folder.path().display()), Trust::default(), |_| ()).unwrap_err();
         let text = error.to_string().replace(&folder.path().display().to_string(), "FOLDER");
         assert!(text.starts_with(expected), "{text}");
         assert!(!error.hint().is_empty());

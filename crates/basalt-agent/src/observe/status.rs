@@ -67,9 +67,10 @@ fn verification(boot: &BootFacts) -> Fact<Verification> {
 /// What device-mapper says of a device that it does not have.
 const NO_SUCH_DEVICE: i32 = rustix::io::Errno::NXIO.raw_os_error();
 
-/// The names in `EFI/Linux` of the disk; a live system's entry is never counted, and on a CD it is out of reach. Read from the ESP's own device, so that a mounted ESP's latest state is seen.
+/// The names in `EFI/Linux` of the disk. A live system's entry is never counted, and on a CD it is out of reach; the recovery system
+/// has none there. Read from the ESP's own device, so that a mounted ESP's latest state is seen.
 fn entries(boot: &BootFacts) -> Fact<Vec<EntryName>> {
-    let Some(device) = boot.disk.as_deref().filter(|_| !boot.is_live()) else {
+    let Some(device) = boot.disk.as_deref().filter(|_| !boot.is_volatile()) else {
         return Fact::unknown(Unknown::Absent);
     };
     let disk = match Disk::open(Path::new(device)) {

@@ -9,11 +9,12 @@ use basalt_exec::{
 use basalt_formats::{
     fat::{self, Listing},
     gpt::{Parsed, Table},
+    verity::{BLOCK_SIZE, Superblock},
 };
 use basalt_image::layout::{Role, System};
 use basalt_node::{
     BootFacts, BootSlot, partition_path,
-    upgrade::{ENTRIES, EntryFacts, EspFacts, NodeFacts, PARTIAL},
+    upgrade::{ENTRIES, EntryFacts, EspFacts, NodeFacts, PARTIAL, RecoveryFacts, recovery_files},
 };
 use basalt_types::{ByteSize, Digest};
 
@@ -22,7 +23,7 @@ use crate::{
     error::{AgentResult, Kind, OrFail as _},
     execute::{
         DiskMedium,
-        upgrade::{EntryFiles, Own, root_of_uki},
+        upgrade::{EntryFiles, Own, root_of_uki, window},
     },
 };
 
@@ -103,19 +104,80 @@ fn root_hash(mounted: &Esp, path: &str) -> Option<Digest> {
     Digest::from_hex(&text).ok()
 }
 
+impl Node {
+    /// What there is of a recovery system. What can't be read starts nothing, and is not there.
+    pub(crate) fn recovery(&self) -> AgentResult<RecoveryFacts> {
+        let EspEntries(mounted) = &self.esp;
+        let read = |file: &str| mounted.read(Path::new(file), UKI_LIMIT).ok();
+        let uki = read(recovery_files::UKI);
+        let root_hash = uki.as_deref().and_then(|uki| Digest::from_hex(&root_of_uki(uki).ok()?).ok());
+        let root = match self.own.system {
+            None => 0,
+            Some(system) => {
+                let tree = window(&self.disk, Role::Verity(system)).or_fail(Kind::Host)?;
+                Superblock::parse(&tree).or_fail(Kind::Host)?.data_blocks.saturating_mul(BLOCK_SIZE as u64)
+            }
+        };
+        Ok(RecoveryFacts {
+            root_hash,
+            boots: self.esp.boots(),
+            shown: [recovery_files::ENTRY, recovery_files::MARK].into_iter().all(|file| read(file).is_some()),
+            uki: ByteSize::bytes(uki.map_or(0, |uki| uki.len() as u64)),
+            root: ByteSize::bytes(root),
+        })
+    }
+}
+
 /// What an upgrade copies from. A UKI that can't be read is nothing to copy from, and is fetched.
 fn own(boot: &BootFacts, esp: &EspFacts, mounted: &Esp) -> Own {
-    let read = |file: &str| mounted.read(Path::new(&in_entries(file)), UKI_LIMIT).unwrap_or_default();
+    let read = |path: &str| mounted.read(Path::new(path), UKI_LIMIT).unwrap_or_default();
     let running = esp.entries.iter().find(|entry| entry.root_hash == Some(boot.root_hash));
-    Own {
-        slot: boot.slot.and_then(BootSlot::system).and_then(System::slot),
-        uki: running.map(|entry| read(&entry.file)).unwrap_or_default(),
-        partial: esp.partial.map(|_| read(PARTIAL)).unwrap_or_default(),
-    }
+    let system = boot.slot.and_then(BootSlot::system);
+    let uki = match (system, running) {
+        (Some(System::Recovery), _) => read(recovery_files::UKI),
+        (_, Some(entry)) => read(&in_entries(&entry.file)),
+        (_, None) => Vec::new(),
+    };
+    Own { system, uki, partial: esp.partial.map(|_| read(&in_entries(PARTIAL))).unwrap_or_default() }
 }
 
 fn in_entries(file: &str) -> String {
     format!("{ENTRIES}/{file}")
+}
+
+impl EspEntries {
+    /// The same ESP, whose files are named from its root.
+    pub(crate) fn files(&self) -> EspFiles<'_> {
+        EspFiles(&self.0)
+    }
+
+    /// What the program before the boot loader counts; none when it counts nothing. An empty file is a count that was lost.
+    pub(crate) fn boots(&self) -> Option<u8> {
+        let bytes = self.0.read(Path::new(recovery_files::BOOTS), UKI_LIMIT).ok()?;
+        Some(bytes.first().copied().unwrap_or(0))
+    }
+
+    /// Says to the program before the boot loader how many boots nobody found good, or what the next one is to be.
+    pub(crate) fn set_boots(&self, byte: u8) -> Result<(), EspError> {
+        self.0.overwrite(Path::new(recovery_files::BOOTS), &[byte])
+    }
+}
+
+/// The files of an ESP, named from its root. Each is whole under its name, or not there.
+pub(crate) struct EspFiles<'a>(&'a Esp);
+
+impl EntryFiles for EspFiles<'_> {
+    fn remove(&self, file: &str) -> Result<(), EspError> {
+        self.0.remove(Path::new(file))
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) -> Result<(), EspError> {
+        self.0.write_atomic(Path::new(file), bytes)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), EspError> {
+        self.0.rename(Path::new(from), Path::new(to))
+    }
 }
 
 impl EntryFiles for EspEntries {

@@ -10,9 +10,10 @@ use basalt_exec::{
     command::{Command, CommandError, Program},
     files::{self, Entry, EntryKind, FileError},
 };
-use basalt_node::reconcile::{Attributes, Step};
+use basalt_image::extension::Sort;
+use basalt_node::reconcile::{Attributes, Reload, STORE, Step};
 
-use super::{System, accounts, keys, systemd};
+use super::{System, accounts, extensions, keys, systemd};
 
 const MODPROBE_PATIENCE: Duration = Duration::from_secs(60);
 /// The largest file of an image that is put back.
@@ -35,6 +36,8 @@ pub(super) enum StepError {
     NotInImage(String),
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
+    #[error(transparent)]
+    Extension(#[from] extensions::ExtensionError),
 }
 
 fn relative(path: &str) -> &str {
@@ -83,6 +86,12 @@ pub(super) fn step(step: &Step, system: &System) -> Result<(), StepError> {
             rustix::system::sethostname(to.as_bytes()).map_err(|errno| StepError::Hostname(errno.into()))?;
         }
         Step::FetchKeys { source } => keys::fetch(system, source)?,
+        Step::FetchExtension { name: _, digest, source } => {
+            extensions::fetch(Path::new(STORE), digest, source)?;
+        }
+        Step::ForgetExtension { digest } => extensions::forget(Path::new(STORE), digest)?,
+        Step::Reload { what: Reload::Extensions } => extensions::refresh(Sort::System)?,
+        Step::Reload { what: Reload::Configuration } => extensions::refresh(Sort::Configuration)?,
         Step::Reload { what } => systemd::reload(*what)?,
         Step::Unit { name, action } => systemd::act(name, *action)?,
     }

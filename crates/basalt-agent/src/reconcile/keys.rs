@@ -16,8 +16,11 @@ use basalt_spec::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{System, now, state};
-use crate::error::{AgentError, AgentResult};
+use super::{System, state};
+use crate::{
+    error::{AgentError, AgentResult},
+    observe::now,
+};
 
 const PATH: &str = "/var/lib/basalt/keys.json";
 /// A person has a handful of keys of some hundred bytes.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod execute;
+mod extensions;
 mod hooks;
 mod keys;
 mod observe;
@@ -18,15 +19,12 @@ use basalt_exec::files::{Lock, Root, Scope};
 use basalt_node::reconcile::{self, Condition, Note, Outcome, Phase, Plan, Record, Report, Step};
 use basalt_spec::node::{NodeSpec, Stage};
 use serde::Serialize;
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeSet, path::Path};
 
 use crate::{
     documents::{self, Source},
     error::{AgentError, AgentResult, Kind, OrFail as _},
+    observe::now,
 };
 
 pub(crate) use hooks::run as run_hooks;
@@ -35,6 +33,9 @@ pub(crate) use state::read_report;
 
 /// Held while a machine is changed.
 const LOCK: &str = "/run/basalt/reconcile.lock";
+
+/// How often something is planned again at once, because what was done brought news.
+const MOST_PLANS: usize = 3;
 
 /// The file system that is looked at and written to, and what the image has there.
 #[derive(Debug)]
@@ -158,11 +159,13 @@ fn settle(wish: &Wish, system: &System, phase: Phase, log: Log<'_>) -> AgentResu
         refresh_keys(wish, system, log)?;
     }
     let (mut plan, before) = planned(wish, system, phase)?;
-    let mut done = Vec::new();
+    let mut done: Vec<String> = plan.steps.iter().map(Step::to_string).collect();
     let mut failures = execute_plan(&plan, system, &before, log)?;
-    done.extend(plan.steps.iter().map(Step::to_string));
-    // Keys that were fetched are files of the next plan.
-    if failures.is_empty() && plan.steps.iter().any(|step| matches!(step, Step::FetchKeys { .. })) {
+    // A fetched key is a file of the next plan, a fetched extension a link of it, and what that brings is of the one behind.
+    for _ in 0..MOST_PLANS {
+        if !failures.is_empty() || !plan.steps.iter().any(Step::brings_news) {
+            break;
+        }
         let (again, before) = planned(wish, system, phase)?;
         failures = execute_plan(&again, system, &before, log)?;
         done.extend(again.steps.iter().map(Step::to_string));
@@ -234,9 +237,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Seconds since 1970; a clock before that is taken for 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::Path,
 };
 
 use basalt_exec::files::{self, FileError, Root};
@@ -10,7 +11,7 @@ use basalt_node::reconcile::{self, Entry, EntryKind, Machine, Phase, Record};
 use basalt_spec::{node::NodeSpec, words::UnixMode};
 use basalt_types::Digest;
 
-use super::{Keys, System, accounts, systemd};
+use super::{Keys, System, accounts, extensions, systemd};
 use crate::error::{AgentResult, Kind, OrFail as _};
 
 /// The largest file of a document is far below: its document has 4 MiB. What somebody put there instead may be larger.
@@ -26,6 +27,10 @@ pub(super) fn machine(
     let boot_id = proc("sys/kernel/random/boot_id")?;
     let record = record.clone().in_boot(&boot_id);
     let interest = reconcile::interest(spec, &keys, &record);
+    let hash = match phase {
+        Phase::Early => extensions::Hash::Yes,
+        Phase::Running => extensions::Hash::No,
+    };
     let in_etc: BTreeSet<String> =
         interest.paths.iter().filter(|path| path.starts_with("/etc/")).cloned().collect();
     Ok(Machine {
@@ -41,6 +46,7 @@ pub(super) fn machine(
         units: systemd::units(&interest.units).or_fail(Kind::Host)?,
         present: present(&system.root, interest.present).or_fail(Kind::Host)?,
         keys,
+        extensions: extensions::facts(Path::new(reconcile::STORE), &record, hash).or_fail(Kind::Host)?,
     })
 }
 

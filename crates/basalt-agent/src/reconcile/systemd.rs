@@ -63,6 +63,7 @@ pub(super) fn act(name: &str, action: UnitAction) -> Result<(), CommandError> {
         UnitAction::Start => &["--no-block", "start"],
         UnitAction::StartAndWait => &["start"],
         UnitAction::Stop => &["--no-block", "stop"],
+        UnitAction::StopAndWait => &["stop"],
         UnitAction::Restart => &["--no-block", "restart"],
     };
     systemctl(words.iter().copied().chain(["--", name])).map(drop)
@@ -72,6 +73,8 @@ pub(super) fn act(name: &str, action: UnitAction) -> Result<(), CommandError> {
 pub(super) fn reload(what: Reload) -> Result<(), CommandError> {
     let restart = |unit: &'static str| systemctl(["--no-block", "try-reload-or-restart", unit]).map(drop);
     match what {
+        // Programs of their own merge extensions: `extensions::refresh`.
+        Reload::Extensions | Reload::Configuration => Ok(()),
         Reload::Systemd => systemctl(["daemon-reload"]).map(drop),
         Reload::Sysctl => systemctl(["restart", "systemd-sysctl.service"]).map(drop),
         Reload::Network => {

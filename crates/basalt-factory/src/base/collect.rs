@@ -25,6 +25,7 @@ use super::{
     error::Failure,
     volatile::{Verdict, verdict},
 };
+use crate::error::chain;
 
 /// The volume id of trees between steps; they are never mounted, so it needs to tell nothing apart.
 const VOLUME: Guid = Guid::from_u128(0x6261_7361_6c74_8000_8000_7472_6565_0001);
@@ -189,15 +190,4 @@ impl WriteAt for Sink<'_> {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
     }
-}
-
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -23,10 +23,9 @@ use rustix::{
     io::Errno,
 };
 
-use crate::engine::stores::OpenFile;
+use crate::{engine::stores::OpenFile, error::chain};
 
 use super::{
-    collect::chain,
     error::Failure,
     plant::{self, Attributes},
 };

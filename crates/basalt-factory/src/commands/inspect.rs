@@ -80,8 +80,12 @@ fn observe_disk(file: &OpenFile, parsed: &Parsed, list: bool) -> CommandResult<D
     };
     let of_role = |role| Window::partition(file, table, role);
     let of_live = |label| Window::labelled(file, table, &label);
-    if let Some(esp) = of_role(Role::Esp).or_else(|| of_live(LIVE_ESP)) {
-        disk.releases = observe_esp(file, esp.start())?;
+    for (entry, bytes) in kernel_images(file, parsed)? {
+        disk.releases.push(Release {
+            entry: entry.to_string(),
+            tries_left: entry.tries().map(|tries| tries.left),
+            kernel: kernel_image(&uki::read(&bytes).or_fail(Kind::User)?, &bytes),
+        });
     }
     let slot = |system| {
         let (root, hashes) = (Role::Root(system), Role::Verity(system));
@@ -99,21 +103,19 @@ fn observe_disk(file: &OpenFile, parsed: &Parsed, list: bool) -> CommandResult<D
     Ok(disk)
 }
 
-fn observe_esp(file: &OpenFile, start: u64) -> CommandResult<Vec<Release>> {
-    let listing = fat::read(file, start).or_fail(Kind::User)?;
-    let mut releases = Vec::new();
+/// The kernel images that the boot loader of a disk finds; none when the disk has no EFI system partition.
+pub(super) fn kernel_images(file: &OpenFile, parsed: &Parsed) -> CommandResult<Vec<(EntryName, Vec<u8>)>> {
+    let table = &parsed.table;
+    let esp = Window::partition(file, table, Role::Esp);
+    let Some(esp) = esp.or_else(|| Window::labelled(file, table, &LIVE_ESP)) else { return Ok(Vec::new()) };
+    let listing = fat::read(file, esp.start()).or_fail(Kind::User)?;
+    let mut images = Vec::new();
     for item in listing.items() {
         let Some(name) = item.path.strip_prefix("EFI/Linux/") else { continue };
         let Ok(entry) = name.parse::<EntryName>() else { continue };
-        let bytes = listing.read_file(&item.path).or_fail(Kind::User)?;
-        let image = uki::read(&bytes).or_fail(Kind::User)?;
-        releases.push(Release {
-            entry: entry.to_string(),
-            tries_left: entry.tries().map(|tries| tries.left),
-            kernel: kernel_image(&image, &bytes),
-        });
+        images.push((entry, listing.read_file(&item.path).or_fail(Kind::User)?));
     }
-    Ok(releases)
+    Ok(images)
 }
 
 fn observe_root(window: Window<'_>, list: bool) -> CommandResult<Root> {

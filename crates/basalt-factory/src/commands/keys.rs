@@ -6,7 +6,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use basalt_trust::{certificate_digest, common_name, validity};
+use basalt_trust::{certificate_digest, common_name, validity, variable::Variable};
 
 use super::FileError;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     error::{CommandError, CommandResult, Kind, OrFail as _},
 };
 
-/// Make or show the keys of Secure Boot
+/// Make or show the keys of Secure Boot and of releases
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -23,9 +23,10 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Make PK, KEK and db in a new folder
+    /// Make PK, KEK, db, the key of releases and that of PCR policies in a new folder
     ///
-    /// Builds need db.key, db.crt and the .auth files only: PK.key and KEK.key belong into a safe.
+    /// Builds need db, release, pcr and the .auth files only: PK.key and KEK.key belong into a safe. What a recipe names under
+    /// `releaseKeys` is release.pub.
     New {
         /// The folder, which must not be there yet
         folder: PathBuf,
@@ -49,7 +50,7 @@ enum Command {
 /// What is signed with; for commands that sign.
 #[derive(Debug, clap::Args)]
 pub struct SigningArguments {
-    /// Sign what boots with the keys in this folder (`basalt keys new`), and have machines in setup mode enrol them
+    /// Sign with the keys in this folder (`basalt keys new`): what boots, so that machines in setup mode enrol the keys, and releases
     #[arg(long, value_name = "FOLDER")]
     keys: Option<PathBuf>,
     /// The first line of this file opens the keys
@@ -89,15 +90,21 @@ pub fn run(arguments: &Arguments) -> CommandResult {
 
 fn show(folder: &Path) -> CommandResult {
     let mut text = String::new();
-    for name in ["PK", "KEK", "db"] {
-        let certificate = keys::read_certificate(&folder.join(format!("{name}.crt"))).map_err(refuse)?;
+    let [pk, kek, db] = [Variable::Pk, Variable::Kek, Variable::Db].map(Variable::name);
+    let newer = [keys::RELEASE, keys::PCR];
+    for name in [pk, kek, db].into_iter().chain(newer) {
+        let path = folder.join(format!("{name}.crt"));
+        if newer.contains(&name) && !path.exists() {
+            continue;
+        }
+        let certificate = keys::read_certificate(&path).map_err(refuse)?;
         let key = if folder.join(format!("{name}.key")).exists() { "here" } else { "elsewhere" };
         let digest = certificate_digest(&certificate).or_fail(Kind::Bug)?;
         let until = basalt_debian::release::format_rfc3339(
             i64::try_from(validity(&certificate).to).unwrap_or(i64::MAX),
         );
         let who = common_name(&certificate);
-        text.push_str(&format!("{name:<4} {who}, valid until {until}, key {key}\n     {digest}\n"));
+        text.push_str(&format!("{name:<8} {who}, valid until {until}, key {key}\n         {digest}\n"));
     }
     super::print(&text)
 }
@@ -127,17 +134,25 @@ pub(super) fn refuse(error: KeysError) -> CommandError {
         | KeysError::Key { .. }
         | KeysError::Certificate { .. }
         | KeysError::Issue(_)
+        | KeysError::Release(_)
+        | KeysError::Payload(_)
+        | KeysError::Policy(_)
+        | KeysError::Uki(_)
         | KeysError::Variable { .. }
         | KeysError::Sign { .. } => None,
     };
     let kind = match &error {
         KeysError::Write { .. } => Kind::Host,
-        KeysError::Issue(_) | KeysError::Variable { .. } => Kind::Bug,
+        KeysError::Issue(_) | KeysError::Payload(_) | KeysError::Uki(_) | KeysError::Variable { .. } => {
+            Kind::Bug
+        }
         KeysError::Exists(_)
         | KeysError::Read { .. }
         | KeysError::Open { .. }
         | KeysError::Key { .. }
         | KeysError::Certificate { .. }
+        | KeysError::Release(_)
+        | KeysError::Policy(_)
         | KeysError::Sign { .. } => Kind::User,
     };
     let error = CommandError::new(kind, error);

@@ -1,5 +1,6 @@
 //! One file per command: what may be typed, and the flow of what happens then.
 
+mod asked;
 pub mod build;
 pub mod config;
 pub mod diff;
@@ -9,12 +10,15 @@ pub mod install;
 pub mod keys;
 pub mod lint;
 pub mod lock;
+pub mod measure;
 pub mod plan;
 pub mod push;
 pub mod run;
 pub mod schema;
+pub mod serve;
 pub mod sign;
 pub mod store;
+pub mod verify;
 
 use std::{
     io::{self, Write as _},

@@ -1,13 +1,7 @@
 //! `basalt plan`: what a build would do, and why.
 
-use std::path::PathBuf;
-
-use super::keys::SigningArguments;
+use super::asked::Asked;
 use crate::{
-    engine::{
-        build::{Build, Wishes},
-        project::Project,
-    },
     error::{CommandResult, Kind, OrFail as _},
     report,
 };
@@ -15,20 +9,8 @@ use crate::{
 /// Show what a build would do and why each step will or won't run
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The recipe
-    #[arg(default_value = "recipe.yaml")]
-    recipe: PathBuf,
-    /// The folder for what is made
-    #[arg(short, long, default_value = "out")]
-    output: PathBuf,
-    /// As if no earlier build had been; downloads are kept
-    #[arg(long)]
-    no_cache: bool,
-    /// Refuse to make or change the lock
-    #[arg(long)]
-    locked: bool,
     #[command(flatten)]
-    signing: SigningArguments,
+    asked: Asked,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -39,10 +21,8 @@ pub struct Arguments {
 /// # Errors
 /// When the recipe is not valid or no lock can be made.
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let Arguments { recipe, output, no_cache, locked, signing, json } = arguments;
-    let wishes =
-        Wishes { output: output.clone(), no_cache: *no_cache, locked: *locked, signing: signing.open()? };
-    let build = Build::observe(Project::open(recipe)?, wishes)?;
+    let Arguments { asked, json } = arguments;
+    let build = asked.observe()?;
     let plan = build.plan();
     if *json {
         return super::print(&serde_json::to_string_pretty(&plan).or_fail(Kind::Bug)?);

@@ -4,12 +4,16 @@ use std::{env, path::PathBuf};
 
 use basalt_fetch::{
     debian::Context,
-    oci::{self, Access, Archive, Credentials, Descriptor, OciError, Variables},
+    oci::{
+        self, Access, Archive, Credentials, Descriptor, Layout, LayoutWriter, LocalProblem, OciError,
+        Variables, signature_tag,
+    },
 };
-use basalt_types::{ImageRef, RegistryRef};
+use basalt_types::{ImageRef, RegistryRef, Wanted};
 
+use super::keys::{self, SigningArguments};
 use crate::{
-    engine::build::Host,
+    engine::{build::Host, keys::Signing},
     error::{CommandError, CommandResult, Kind, OrFail as _},
     report,
 };
@@ -25,6 +29,8 @@ pub struct Arguments {
     /// Another repository of the same registry that may hold parts of it, such as that of an earlier release
     #[arg(long, value_name = "REPOSITORY")]
     sibling: Option<String>,
+    #[command(flatten)]
+    signing: SigningArguments,
     /// Speak plain HTTP, for a registry on this machine or in a lab
     #[arg(long)]
     insecure: bool,
@@ -34,6 +40,7 @@ pub struct Arguments {
 struct Order<'a> {
     archive: Archive,
     root: Descriptor,
+    signing: Option<Signing>,
     target: &'a RegistryRef,
     access: Access,
 }
@@ -52,10 +59,11 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let pushed = oci::push(context, &order.access, what, order.target, arguments.sibling.as_deref());
     let pushed = pushed.map_err(|error| refuse(error, arguments.insecure))?;
 
+    let signature = order.push_signature(context)?;
     let (sent, there) = (report::size(pushed.sent), report::size(pushed.there));
     let Order { target, .. } = &order;
     let name = format!("{}/{}@{}", target.host(), target.repository(), pushed.digest);
-    super::print(&format!("{name}\nsent {sent}; the registry had {there}"))
+    super::print(&format!("{name}\nsent {sent}; the registry had {there}; {signature}"))
 }
 
 impl<'a> Order<'a> {
@@ -77,7 +85,39 @@ impl<'a> Order<'a> {
         let variables = Variables::observe(&|name| env::var(name).ok());
         let credentials = Credentials::observe(variables).or_fail(Kind::Config)?;
         let access = Access { insecure: arguments.insecure, credentials, ..Access::default() };
-        Ok(Self { archive, root, target, access })
+        let signing = arguments.signing.open()?;
+        Ok(Self { archive, root, signing, target, access })
+    }
+
+    /// Puts the signature beside what was pushed: a new one, or the build's.
+    fn push_signature(&self, context: Context<'_>) -> CommandResult<&'static str> {
+        let Self { archive, root, signing, target, access } = self;
+        let tag = signature_tag(&root.digest);
+        let name = tag.parse().or_fail(Kind::Bug)?;
+        let at = target.with(Wanted::Tag(name));
+        let put = |source: &dyn oci::BlobSource, root: &Descriptor| {
+            oci::push(context, access, (source, root), &at, None).or_fail(Kind::Remote)
+        };
+        let repository = target.repository();
+        if let Some(signing) = signing {
+            let signed = signing.sign_manifest(repository, root).map_err(keys::refuse)?;
+            let Some(image) = signed else {
+                let error = CommandError::new(Kind::User, "the folder of keys has no key for releases");
+                return Err(
+                    error.hint("it was made before there were any; `basalt keys new FOLDER` makes one")
+                );
+            };
+            let folder = tempfile::tempdir().or_fail(Kind::Host)?;
+            let mut layout = LayoutWriter::create(folder.path()).or_fail(Kind::Host)?;
+            image.write(&mut layout).or_fail(Kind::Host)?;
+            put(&Layout::open(folder.path()).or_fail(Kind::Host)?, &image.manifest)?;
+            return Ok("signed");
+        }
+        match archive.find(Some(&tag)) {
+            Ok(signatures) => put(archive, &signatures).map(|_pushed| "signed"),
+            Err(OciError::Local { problem: LocalProblem::NoImage { .. }, .. }) => Ok("not signed"),
+            Err(error) => Err(CommandError::new(Kind::User, error)),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use basalt_exec::files::{self, Access};
-use basalt_trust::{authenticode, common_name};
+use basalt_trust::authenticode;
 
 use super::{FileError, keys};
 use crate::{
@@ -56,7 +56,7 @@ fn sign(signing: &Signing, path: &std::path::Path, bytes: &[u8]) -> CommandResul
     let what = path.display().to_string();
     let refuse = |source| keys::refuse(crate::engine::keys::KeysError::Sign { what: what.clone(), source });
     let signers = authenticode::verify(bytes).map_err(refuse)?;
-    if signers.iter().any(|signer| common_name(signer) == signing.name()) {
+    if signing.is_among(&signers) {
         return Ok(None);
     }
     signing.sign(&what, bytes).map(Some).map_err(keys::refuse)

@@ -199,8 +199,17 @@ impl Build {
     /// # Errors
     /// When a file is missing, or no lock can be made.
     pub fn observe(project: Project, wishes: Wishes) -> CommandResult<Self> {
+        let host = Arc::new(Host::observe()?);
+        Self::observe_on(host, project, wishes)
+    }
+
+    /// As [`Build::observe`], on a host that somebody has observed already.
+    ///
+    /// # Errors
+    /// As [`Build::observe`].
+    pub fn observe_on(host: Arc<Host>, project: Project, wishes: Wishes) -> CommandResult<Self> {
         let node = Arc::new(NodeParts::observe(project.recipe.architecture)?);
-        let mut build = Self::observe_layer(project, &wishes, (Arc::new(Host::observe()?), node))?;
+        let mut build = Self::observe_layer(project, &wishes, (host, node))?;
         if let Some(signing) = wishes.signing {
             let unsigned = build.inputs.outputs.list;
             let signed = format!("{unsigned} signed {}", signing.digest().or_fail(Kind::Bug)?);
@@ -291,7 +300,7 @@ impl Build {
     }
 
     fn observe_results(&self) -> CommandResult<(Observed, Vec<(String, PathBuf)>)> {
-        let Keys { base, script, tree: _, initramfs, release, outputs: _ } = self.keys();
+        let Keys { base, script, tree: _, initramfs, release, outputs } = self.keys();
         let known = |key: &Digest| {
             [ResultKind::Tree, ResultKind::Initramfs, ResultKind::Release]
                 .iter()
@@ -299,8 +308,10 @@ impl Build {
         };
         let keys = [Some(base), script, Some(initramfs), Some(release)];
         let results: Vec<Digest> = keys.into_iter().flatten().filter(known).collect();
+        let standing_output = self.standing_output();
         // What will be unpacked is read in full now, so that damage is mended by fetching instead of failing later.
-        let unpacks = self.observed.ignore_cache || results.is_empty();
+        let unpacks =
+            self.observed.ignore_cache || standing_output != Some(outputs) && !results.contains(&base);
         let check = if unpacks { Check::Content } else { Check::Size };
         let packages = self.added_packages();
         let found = packages.par_iter().map(|package| {
@@ -337,7 +348,7 @@ impl Build {
             package_count: packages.len() + layers.len(),
             ignore_cache: self.observed.ignore_cache,
             results,
-            standing_output: self.standing_output(),
+            standing_output,
         };
         Ok((observed, damaged))
     }
@@ -369,7 +380,8 @@ fn inputs(
     node: &NodeParts,
     below: Option<&Build>,
 ) -> CommandResult<Inputs> {
-    let Recipe { files, units, users, locale, timezone, keymap, script, .. } = resolved.recipe();
+    let files: Vec<_> = resolved.recipe().all_files().collect();
+    let Recipe { units, users, locale, timezone, keymap, script, .. } = resolved.recipe();
     let hostname = resolved.recipe().hostname();
     let customisation =
         digest_of(&(files, units, users, (locale, timezone, hostname, keymap), resolved.files()))?;
@@ -395,7 +407,7 @@ fn outputs(recipe: &Recipe) -> CommandResult<Outputs> {
     Ok(Outputs {
         list: digest_of(&recipe.outputs)?,
         release: from(OutputSource::Release),
-        tree: from(OutputSource::Tree) || from(OutputSource::Difference),
+        difference: from(OutputSource::Difference),
     })
 }
 

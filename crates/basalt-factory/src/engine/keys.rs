@@ -3,10 +3,12 @@
 //! ```text
 //! PK.key  PK.crt  PK.auth      the platform key: owns the machine
 //! KEK.key KEK.crt KEK.auth     may change what is trusted
-//! db.key  db.crt  db.auth      signs what boots; builds need this key, the certificates and the .auth files only
+//! db.key  db.crt  db.auth      signs what boots
+//! release.key release.crt release.pub     signs releases that machines upgrade to
+//! pcr.key pcr.crt pcr.pub      signs what a machine's TPM will hold, so that secrets open for the next image too
 //! ```
 //!
-//! Keys are PKCS #8 in PEM, mode 0600. The `.auth` files are made when the keys are, so that PK and KEK can go into a safe
+//! Builds need `db`, `release`, `pcr`, the certificates and the `.auth` files only. Keys are PKCS #8 in PEM, mode 0600. The `.auth` files are made when the keys are, so that PK and KEK can go into a safe
 //! at once. Nothing in a folder is ever written over.
 
 use std::{
@@ -16,16 +18,21 @@ use std::{
 };
 
 use basalt_exec::files::{self, Access};
+use basalt_formats::uki::{self, UkiError};
 use basalt_trust::{
-    Certificate, IssueError, KeyError, LocalKey, MessageError, PrivateKey, Sign as _, Validity,
+    Certificate, EncodingError, IssueError, KeyError, LocalKey, MessageError, PrivateKey, Sign as _,
+    SignError, Validity,
     authenticode::{self, AuthenticodeError},
-    certificate_from_pem, certificate_to_pem, self_signed,
+    certificate_from_pem, certificate_to_pem,
+    policy::{self, PolicyError},
+    release, self_signed,
     variable::{Variable, authenticated, signature_lists},
 };
 use basalt_types::{Digest, Guid};
 use thiserror::Error;
 
 use super::release::Release;
+use basalt_fetch::oci::{Descriptor, Signature, SignatureImage};
 
 /// Every UEFI firmware takes keys of this size; some take no larger ones.
 const BITS: usize = 2048;
@@ -83,7 +90,7 @@ pub enum KeysError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: EncodingError,
     },
     /// A certificate can't be made.
     #[error(transparent)]
@@ -96,6 +103,18 @@ pub enum KeysError {
         /// Why.
         source: MessageError,
     },
+    /// A release can't be signed.
+    #[error("the release can't be signed")]
+    Release(#[from] SignError),
+    /// What the TPM will hold can't be signed.
+    #[error("what the TPM will hold can't be signed")]
+    Policy(#[from] PolicyError),
+    /// The signatures of what the TPM will hold do not go into the image.
+    #[error("the signatures of what the TPM will hold can't be put into the unified kernel image")]
+    Uki(#[from] UkiError),
+    /// What is signed of a release can't be written.
+    #[error("what is signed of the release can't be written")]
+    Payload(#[from] serde_json::Error),
     /// A program can't be signed.
     #[error("{what} can't be signed")]
     Sign {
@@ -105,6 +124,11 @@ pub enum KeysError {
         source: AuthenticodeError,
     },
 }
+
+/// The key that signs releases, by its file.
+pub const RELEASE: &str = "release";
+/// The key that signs what TPMs will hold.
+pub const PCR: &str = "pcr";
 
 /// What new keys are for.
 #[derive(Debug)]
@@ -129,15 +153,23 @@ pub fn create(folder: &Path, new: &NewKeys<'_>) -> Result<(), KeysError> {
     }
     let trusted = new.trusted.iter().map(|path| read_certificate(path)).collect::<Result<Vec<_>, _>>()?;
     let validity = Validity { from: new.now, to: new.now + YEARS * YEAR };
-    let mut keys = Vec::new();
-    for (variable, purpose) in KEYS {
-        let failed = |source| KeysError::Key { path: folder.join(variable.name()), source };
+    let make = |name: &'static str, purpose: &str| {
+        let failed = |source| KeysError::Key { path: folder.join(name), source };
         let key = PrivateKey::generate(BITS).map_err(failed)?;
         let certificate = self_signed(&key, &format!("{} {purpose}", new.name), validity)?;
         let pem = key.to_pem(new.passphrase).map_err(failed)?;
-        keys.push((variable, pem, LocalKey::new(key, certificate).map_err(failed)?));
+        Ok::<_, KeysError>(NewKey { name, pem, key: LocalKey::new(key, certificate).map_err(failed)? })
+    };
+    let mut keys = Vec::new();
+    for (variable, purpose) in KEYS {
+        keys.push(make(variable.name(), purpose)?);
     }
-    let [(_, _, pk), (_, _, kek), (_, _, db)] = keys.as_slice() else { return Ok(()) };
+    keys.push(make(RELEASE, "release key")?);
+    keys.push(make(PCR, "PCR policy key")?);
+    let [NewKey { key: pk, .. }, NewKey { key: kek, .. }, NewKey { key: db, .. }, ..] = keys.as_slice()
+    else {
+        return Ok(());
+    };
     let owner = Guid::derived(&Digest::of(certificate_pem(pk.certificate(), folder)?.as_bytes()));
     let mut writes = Vec::new();
     for (variable, signer, first) in
@@ -152,12 +184,15 @@ pub fn create(folder: &Path, new: &NewKeys<'_>) -> Result<(), KeysError> {
     write_folder(folder, &keys, &writes)
 }
 
+/// A key that was just made.
+struct NewKey {
+    name: &'static str,
+    pem: String,
+    key: LocalKey,
+}
+
 /// Writes everything beside the folder and gives it its name when it is whole.
-fn write_folder(
-    folder: &Path,
-    keys: &[(Variable, String, LocalKey)],
-    writes: &[(Variable, Vec<u8>)],
-) -> Result<(), KeysError> {
+fn write_folder(folder: &Path, keys: &[NewKey], writes: &[(Variable, Vec<u8>)]) -> Result<(), KeysError> {
     let mut name = folder.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let partial = folder.with_file_name(name);
@@ -172,10 +207,14 @@ fn write_folder(
             |source: files::FileError| KeysError::Write { path: path.clone(), source: source.into() };
         files::write_atomic(&path, bytes, access).map_err(failed)
     };
-    for (variable, pem, key) in keys {
+    for NewKey { name, pem, key } in keys {
         let certificate = certificate_pem(key.certificate(), folder)?;
-        write(format!("{}.key", variable.name()), pem.as_bytes(), Access::Secret)?;
-        write(format!("{}.crt", variable.name()), certificate.as_bytes(), Access::Public)?;
+        write(format!("{name}.key"), pem.as_bytes(), Access::Secret)?;
+        write(format!("{name}.crt"), certificate.as_bytes(), Access::Public)?;
+        if [RELEASE, PCR].contains(name) {
+            let public = release::public_key_pem(key.certificate()).map_err(no_certificate(folder))?;
+            write(format!("{name}.pub"), public.as_bytes(), Access::Public)?;
+        }
     }
     for (variable, bytes) in writes {
         write(format!("{}.auth", variable.name()), bytes, Access::Public)?;
@@ -187,6 +226,10 @@ fn write_folder(
 #[derive(Debug)]
 pub struct Signing {
     db: LocalKey,
+    /// Folders that were made before there were signed releases have none.
+    release: Option<LocalKey>,
+    /// The same.
+    pcr: Option<LocalKey>,
     /// What firmware in setup mode is given.
     pub enrolment: Enrolment,
 }
@@ -208,21 +251,18 @@ impl Signing {
     /// # Errors
     /// When a file is missing, not what it should be, or readable for others.
     pub fn open(folder: &Path, passphrase: Option<&str>) -> Result<Self, KeysError> {
-        let path = folder.join("db.key");
-        let mode = fs::metadata(&path).map_err(cannot_read(&path))?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeysError::Open { path, mode });
-        }
-        let pem = fs::read_to_string(&path).map_err(cannot_read(&path))?;
-        let certificate = read_certificate(&folder.join("db.crt"))?;
-        let key = PrivateKey::from_pem(&pem, passphrase).and_then(|key| LocalKey::new(key, certificate));
-        let db = key.map_err(|source| KeysError::Key { path, source })?;
+        let db = read_key(folder, Variable::Db.name(), passphrase)?;
+        let optional = |name: &str| match folder.join(format!("{name}.key")).exists() {
+            true => read_key(folder, name, passphrase).map(Some),
+            false => Ok(None),
+        };
+        let (release, pcr) = (optional(RELEASE)?, optional(PCR)?);
         let mut writes = Vec::new();
         for variable in [Variable::Db, Variable::Kek, Variable::Pk] {
             let path = folder.join(format!("{}.auth", variable.name()));
             writes.push((variable.name(), fs::read(&path).map_err(cannot_read(&path))?));
         }
-        Ok(Self { db, enrolment: Enrolment(writes) })
+        Ok(Self { db, release, pcr, enrolment: Enrolment(writes) })
     }
 
     /// What distinguishes what is signed with it.
@@ -234,12 +274,21 @@ impl Signing {
         for (_, write) in self.enrolment.writes() {
             all.extend(Digest::of(write).as_bytes());
         }
+        for (name, key) in [(RELEASE, &self.release), (PCR, &self.pcr)] {
+            let Some(key) = key else { continue };
+            all.extend(certificate_pem(key.certificate(), Path::new(name))?.into_bytes());
+        }
         Ok(Digest::of(&all))
     }
 
     /// Whose key it is.
     pub fn name(&self) -> String {
         basalt_trust::common_name(self.db.certificate())
+    }
+
+    /// Whether one of these signers is this one.
+    pub fn is_among(&self, signers: &[Certificate]) -> bool {
+        signers.contains(self.db.certificate())
     }
 
     /// Signs an EFI program; `what` is its name for people.
@@ -251,16 +300,58 @@ impl Signing {
             .map_err(|source| KeysError::Sign { what: what.to_owned(), source })
     }
 
+    /// Signs the release whose manifest is described so; `name` is what it is called. `None` when the folder has no key
+    /// for releases.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn sign_manifest(
+        &self,
+        name: &str,
+        manifest: &Descriptor,
+    ) -> Result<Option<SignatureImage>, KeysError> {
+        let Some(key) = &self.release else { return Ok(None) };
+        let payload = release::payload(name, manifest.digest)?;
+        let signature = release::sign(key, &payload)?;
+        Ok(Some(SignatureImage::new(manifest, &Signature { payload, signature })?))
+    }
+
     /// Signs what firmware starts of a release, and has it enrol the keys.
     ///
     /// # Errors
     /// As [`Self::sign`].
     pub fn sign_release(&self, release: &mut Release) -> Result<(), KeysError> {
+        if let Some(key) = &self.pcr {
+            release.uki = with_signed_policy(&release.uki, key)?;
+        }
         release.uki = self.sign("the unified kernel image", &release.uki)?;
         release.loader = self.sign("the boot loader", &release.loader)?;
+        release.guard = self.sign("the program before the boot loader", &release.guard)?;
         release.enrolment = Some(self.enrolment.clone());
         Ok(())
     }
+}
+
+/// The image with the public key, which is measured too, and its signatures of what the TPM will hold at each stage of the boot.
+fn with_signed_policy(uki: &[u8], key: &LocalKey) -> Result<Vec<u8>, KeysError> {
+    let public = release::public_key_pem(key.certificate()).map_err(no_certificate(Path::new("pcr.crt")))?;
+    let public = Some(public.as_bytes());
+    let measured = uki::measure(&uki::with_policy(uki, public, None)?)?;
+    let signatures = policy::sign(key, &measured.predict())?;
+    Ok(uki::with_policy(uki, public, Some(signatures.as_bytes()))?)
+}
+
+/// Reads the key of this name and its certificate.
+fn read_key(folder: &Path, name: &str, passphrase: Option<&str>) -> Result<LocalKey, KeysError> {
+    let path = folder.join(format!("{name}.key"));
+    let mode = fs::metadata(&path).map_err(cannot_read(&path))?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeysError::Open { path, mode });
+    }
+    let pem = fs::read_to_string(&path).map_err(cannot_read(&path))?;
+    let certificate = read_certificate(&folder.join(format!("{name}.crt")))?;
+    let key = PrivateKey::from_pem(&pem, passphrase).and_then(|key| LocalKey::new(key, certificate));
+    key.map_err(|source| KeysError::Key { path, source })
 }
 
 /// Reads a certificate in PEM.
@@ -269,19 +360,16 @@ impl Signing {
 /// When the file can't be read or is none.
 pub fn read_certificate(path: &Path) -> Result<Certificate, KeysError> {
     let pem = fs::read_to_string(path).map_err(cannot_read(path))?;
-    let failed = |source: basalt_trust::EncodingError| KeysError::Certificate {
-        path: path.to_owned(),
-        source: source.into(),
-    };
-    certificate_from_pem(&pem).map_err(failed)
+    certificate_from_pem(&pem).map_err(no_certificate(path))
 }
 
 fn certificate_pem(certificate: &Certificate, path: &Path) -> Result<String, KeysError> {
-    let failed = |source: basalt_trust::EncodingError| KeysError::Certificate {
-        path: path.to_owned(),
-        source: source.into(),
-    };
-    certificate_to_pem(certificate).map_err(failed)
+    certificate_to_pem(certificate).map_err(no_certificate(path))
+}
+
+fn no_certificate(path: &Path) -> impl FnOnce(EncodingError) -> KeysError {
+    let path = path.to_owned();
+    move |source| KeysError::Certificate { path, source }
 }
 
 fn cannot_read(path: &Path) -> impl FnOnce(io::Error) -> KeysError {

@@ -15,3 +15,4 @@ pub mod release;
 pub mod resolve;
 pub mod store_care;
 pub mod stores;
+pub mod verify;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use basalt_debian::build::{self, File, FileKind};
+use basalt_image::esp;
 use basalt_node::package;
 use basalt_types::{Architecture, Digest};
 
@@ -39,8 +40,8 @@ impl NodeParts {
     /// When they are not installed.
     pub fn observe(architecture: Architecture) -> CommandResult<Self> {
         let folders = folders();
-        let init = find(&folders, "basalt-init")?;
-        let agent = find(&folders, "basalt-agent")?;
+        let init = find(&folders, "basalt-init", is_static)?;
+        let agent = find(&folders, "basalt-agent", is_static)?;
         let control = control(architecture);
         let mut files: Vec<File> = package::files()
             .into_iter()
@@ -53,6 +54,9 @@ impl NodeParts {
             path: package::AGENT.into(),
             kind: FileKind::Regular { mode: 0o755, bytes: agent },
         });
+        let guard = esp::guard_in_image(architecture).trim_start_matches('/').to_owned();
+        let bytes = find(&folders, &esp::guard_name(architecture), is_efi_program)?;
+        files.push(File { path: guard, kind: FileKind::Regular { mode: 0o644, bytes } });
         let archive = build::build(&control, &files, PACKAGE_EPOCH).or_fail(Kind::Bug)?;
         Ok(Self { init: init.into(), control, archive })
     }
@@ -92,26 +96,34 @@ fn folders() -> Vec<PathBuf> {
     vec![program.parent().unwrap_or(Path::new("/")).join("../lib/basalt")]
 }
 
-fn find(folders: &[PathBuf], name: &str) -> CommandResult<Vec<u8>> {
+fn find(folders: &[PathBuf], name: &str, fits: fn(&[u8]) -> bool) -> CommandResult<Vec<u8>> {
     for folder in folders {
         let path = folder.join(name);
         if path.is_file() {
             let program = fs::read(&path).map_err(|source| {
                 CommandError::new(Kind::Host, crate::commands::FileError::new(&path, source))
             })?;
-            return match is_static(&program) {
+            return match fits(&program) {
                 true => Ok(program),
-                false => {
-                    Err(CommandError::new(Kind::Host, format!("{} is not a static program", path.display()))
-                        .hint("the initramfs has no libraries: build it with `cargo xtask dist`"))
-                }
+                false => Err(CommandError::new(
+                    Kind::Host,
+                    format!("{} is no program that a machine can start", path.display()),
+                )
+                .hint(
+                    "it must be static, for the initramfs has no libraries: build it with `cargo xtask dist`",
+                )),
             };
         }
     }
     let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
     Err(CommandError::new(Kind::Host, format!("the node program {name} is not in {}", places.join(" or ")))
         .hint("from a source tree, `cargo xtask dist` builds it")
-        .hint("elsewhere, set BASALT_NODE_DIR to the folder that holds basalt-init and basalt-agent"))
+        .hint("elsewhere, set BASALT_NODE_DIR to the folder that holds basalt-init, basalt-agent and basalt-guardx64.efi"))
+}
+
+/// Whether this is a PE program: it begins with the signature of MS-DOS (Microsoft, PE Format, "MS-DOS Stub").
+fn is_efi_program(program: &[u8]) -> bool {
+    program.starts_with(b"MZ")
 }
 
 /// Whether a 64-bit ELF program asks for no interpreter: it has no program header of type `PT_INTERP` (3; System V ABI,

@@ -7,6 +7,7 @@ use std::{
 };
 
 use basalt_spec::{Lock, Recipe, Written, words::RelativePath};
+use basalt_trust::release::ReleaseKey;
 use basalt_types::Digest;
 
 use crate::{
@@ -100,6 +101,13 @@ impl Project {
                 error.hint("paths in a recipe start from the recipe's own folder")
             })?;
             sources.insert(path, bytes);
+        }
+        for path in &self.recipe.release_keys {
+            let pem = sources.get(path).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
+            ReleaseKey::from_pem(&pem).map_err(|error| {
+                let error = CommandError::new(Kind::Config, InFile(self.folder.join(path.as_str()), error));
+                error.hint("`releaseKeys` takes what `basalt keys new` writes as release.pub, or `cosign public-key`")
+            })?;
         }
         Ok(sources)
     }

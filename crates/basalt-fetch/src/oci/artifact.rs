@@ -6,7 +6,8 @@ use basalt_types::{Digest, ImageRef};
 
 use super::{
     Access, BlobSource as _, Descriptor, Manifest, OciError, Platform,
-    pull::{Image, find},
+    pull::{Image, find, parse},
+    signature::{self, Signature},
     source::{Source, verify},
 };
 use crate::http::Client;
@@ -42,6 +43,24 @@ impl<'c> Artifact<'c> {
     /// What the manifest says.
     pub fn manifest(&self) -> &Manifest {
         &self.image.manifest
+    }
+
+    /// The signatures of the manifest that are kept beside it, each with what was signed. Whose they are, or whether they
+    /// are any, is not looked at.
+    ///
+    /// # Errors
+    /// When they are there and can't be read.
+    pub fn signatures(&self) -> Result<Vec<Signature>, OciError> {
+        let shown = self.image.reference.to_string();
+        let Some(bytes) = self.source.tagged(&signature::signature_tag(&self.digest()), &shown)? else {
+            return Ok(Vec::new());
+        };
+        let manifest: Manifest = parse(&bytes, "the manifest of the signatures", &shown)?;
+        let read = |(layer, signature)| {
+            let payload = self.blob(layer, "what was signed", signature::PAYLOAD_LIMIT)?;
+            Ok(Signature { payload, signature })
+        };
+        signature::layers(&manifest).map(read).collect()
     }
 
     /// All of a blob, verified; one with more than `limit` bytes is refused before it is asked for.

@@ -104,6 +104,9 @@ pub struct Manifest {
     pub config: Descriptor,
     /// Layers, the lowest first.
     pub layers: Vec<Descriptor>,
+    /// The manifest that this one is about, such as the one that it signs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
     /// What somebody said about it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,

@@ -13,6 +13,7 @@ use super::{
     Blob, BlobSource, Descriptor, Index, LocalProblem, OciError,
     document::media,
     pull::{Item, closure, parse},
+    signature::is_signatures,
     source::verify,
 };
 
@@ -205,14 +206,15 @@ pub(super) fn find(index: &Index, name: Option<&str>, shown: &Path) -> Result<De
     let refuse = |problem| OciError::Local { path: shown.to_owned(), problem };
     let label =
         |entry: &Descriptor| entry.annotations.get(NAME).cloned().unwrap_or_else(|| "(unnamed)".into());
-    let names = || index.manifests.iter().map(label).collect::<Vec<_>>().join(", ");
-    match (name, &index.manifests[..]) {
-        (None, [only]) => Ok(only.clone()),
+    let images: Vec<&Descriptor> = index.manifests.iter().filter(|entry| !is_signatures(entry)).collect();
+    let names = || images.iter().map(|entry| label(entry)).collect::<Vec<_>>().join(", ");
+    match (name, &images[..]) {
+        (None, [only]) => Ok((*only).clone()),
         (None, []) => Err(refuse(LocalProblem::NoImage { wanted: "anything".into(), there: "none".into() })),
         (None, _) => Err(refuse(LocalProblem::Several(names()))),
-        (Some(wanted), all) => {
-            let found =
-                all.iter().find(|entry| entry.annotations.get(NAME).is_some_and(|name| name == wanted));
+        (Some(wanted), _) => {
+            let named = |entry: &&Descriptor| entry.annotations.get(NAME).is_some_and(|name| name == wanted);
+            let found = index.manifests.iter().find(named);
             let missing = || LocalProblem::NoImage { wanted: wanted.to_owned(), there: names() };
             found.cloned().ok_or_else(|| refuse(missing()))
         }

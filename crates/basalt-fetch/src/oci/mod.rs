@@ -5,6 +5,7 @@
 //! fetch_image(…, &image)                          configuration and layers into the store        (network, store)
 //! fetch_blobs(…, &descriptors)                    the same for blobs that a lock names           (network, store)
 //! Artifact::open, blob, range                   parts of an artifact, in memory          (network)
+//! Artifact::signatures                          what was signed of it, and the signatures     (network)
 //! push(…, &source, root, target)                  an image or index and all it needs to a registry
 //! Layout, Archive                                 the same images as files
 //! ```
@@ -16,7 +17,7 @@
 //!
 //! Sources: OCI image specification 1.1 and OCI distribution specification 1.1; for tokens the Docker registry v2
 //! token specification; for names and credentials containers-transports(5) and containers-auth.json(5).
-//! Not here: what is in a layer (`basalt_image::oci`), signatures, the referrers API.
+//! Not here: what is in a layer (`basalt_image::oci`), what a signature says (`basalt_trust::release`), the referrers API.
 
 mod archive;
 mod artifact;
@@ -28,6 +29,7 @@ mod layout;
 mod pull;
 mod push;
 mod registry;
+mod signature;
 mod source;
 
 pub use archive::{Archive, write_archive};
@@ -38,6 +40,7 @@ pub use error::{LocalProblem, OciError};
 pub use layout::{Layout, LayoutWriter};
 pub use pull::{Fetched, Image, fetch_blobs, fetch_config, fetch_image, resolve};
 pub use push::{Pushed, push};
+pub use signature::{Signature, SignatureImage, signature_tag};
 pub use source::{Blob, BlobSource};
 
 /// How registries are reached.

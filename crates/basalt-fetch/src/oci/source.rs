@@ -5,7 +5,7 @@ use std::{fs::File, path::PathBuf};
 use basalt_types::{Digest, ImageRef};
 
 use super::{
-    Access, Archive, Descriptor, Layout, OciError,
+    Access, Archive, Descriptor, Layout, LocalProblem, OciError,
     document::media,
     registry::{DOCUMENT_LIMIT, Purpose, Session},
 };
@@ -83,6 +83,25 @@ impl<'c> Source<'c> {
                 let descriptor = files.find(name.as_deref())?;
                 Ok((self.document(&descriptor, shown)?, descriptor.media_type))
             }
+        }
+    }
+
+    /// The manifest of this tag, or of this name in an index; `None` when there is none.
+    pub(super) fn tagged(&self, tag: &str, shown: &str) -> Result<Option<Vec<u8>>, OciError> {
+        let found = match self {
+            Self::Registry { sessions, .. } => {
+                first(sessions, |session| session.manifest(tag)).map(|(bytes, _)| bytes)
+            }
+            Self::Local { files, .. } => {
+                files.find(Some(tag)).and_then(|descriptor| self.document(&descriptor, shown))
+            }
+        };
+        match found {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(OciError::Absent { .. } | OciError::Local { problem: LocalProblem::NoImage { .. }, .. }) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 

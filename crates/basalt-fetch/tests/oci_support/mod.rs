@@ -91,6 +91,7 @@ pub(crate) fn made_layout(folder: PathBuf) -> (PathBuf, Descriptor) {
             artifact_type: None,
             config,
             layers,
+            subject: None,
             annotations: Default::default(),
         };
         let descriptor = writer.insert(media::MANIFEST, &serde_json::to_vec(&manifest).unwrap()).unwrap();

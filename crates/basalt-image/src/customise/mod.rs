@@ -102,8 +102,8 @@ pub fn customise(tree: &mut Tree, with: Customisation<'_>) -> Result<(), Customi
     match Accounts::read(&editor) {
         Ok(mut accounts) => {
             apply_users(&mut editor, &mut accounts, recipe, &mut errors);
-            for (index, file) in recipe.files.iter().enumerate() {
-                let result = files::add(&mut editor, &accounts, sources, file);
+            for (index, file) in recipe.all_files().enumerate() {
+                let result = files::add(&mut editor, &accounts, sources, &file);
                 errors.note(format_args!("files[{index}]"), result);
             }
             errors.note("users", accounts.write(&mut editor));

@@ -1,4 +1,10 @@
-use basalt_formats::tree::NoStores;
+use basalt_formats::{
+    erofs,
+    gpt::{EntriesPlace, Partition, Table},
+    tree::NoStores,
+    verity::{LeafHashes, Params, Salt},
+};
+use basalt_types::Guid;
 
 use super::*;
 
@@ -98,4 +104,129 @@ fn what_an_extension_cannot_do_is_refused() {
         removed.to_string(),
         "the extension would have to remove /usr/bin/sh: it can only add and replace"
     );
+}
+
+/// Bytes that are written in any order.
+struct Memory(std::sync::Mutex<Vec<u8>>);
+
+impl basalt_formats::WriteAt for Memory {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut all = self.0.lock().unwrap();
+        let (start, end) = (offset as usize, offset as usize + bytes.len());
+        let length = all.len().max(end);
+        all.resize(length, 0);
+        all[start..end].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// A tree as a plain EROFS.
+fn packed(tree: &Tree) -> Vec<u8> {
+    let options = erofs::Options { uuid: Guid::from_bytes([7; 16]), label: String::new(), epoch: 7 };
+    let memory = Memory(Default::default());
+    erofs::Layout::plan(tree, &options).unwrap().write(&NoStores, &memory).unwrap();
+    let mut bytes = memory.0.into_inner().unwrap();
+    bytes.resize(bytes.len().next_multiple_of(4096), 0);
+    bytes
+}
+
+/// The same as a disk image with a hash tree, as the factory writes it.
+fn disk_image(root: &[u8]) -> Vec<u8> {
+    let params = Params {
+        salt: Salt::new(vec![1; 32]).unwrap(),
+        uuid: Guid::from_bytes([8; 16]),
+        data_blocks: root.len() as u64 / 4096,
+    };
+    let leaves = LeafHashes::new(params).unwrap();
+    leaves.feed(0, root).unwrap();
+    let hashes = leaves.finish().unwrap();
+    let [start, verity, end] = [1, 2, 4].map(|mib: u64| mib << 20);
+    let ids = crate::layout::verity_ids(&hashes.root);
+    let roles = [crate::layout::Role::Root, crate::layout::Role::Verity];
+    let partitions = roles.into_iter().zip(ids).zip([start, verity]).zip(1..);
+    let partitions = partitions.map(|(((role, guid), start), number)| Partition {
+        number,
+        type_guid: role(crate::layout::System::A).type_guid(Architecture::Amd64),
+        guid,
+        first_lba: start / 512,
+        last_lba: start / 512 + 2047,
+        attributes: Default::default(),
+        label: None,
+    });
+    let table = Table {
+        disk_guid: Guid::from_bytes([9; 16]),
+        sector_size: 512,
+        total_sectors: end / 512,
+        partitions: partitions.collect(),
+    };
+    let mut image = vec![0; end as usize];
+    image[start as usize..][..root.len()].copy_from_slice(root);
+    image[verity as usize..][..hashes.bytes.len()].copy_from_slice(&hashes.bytes);
+    for write in table.image_writes(EntriesPlace::First).unwrap() {
+        image[write.offset as usize..][..write.bytes.len()].copy_from_slice(&write.bytes);
+    }
+    image
+}
+
+fn tools() -> Tree {
+    let unit = ("/usr/lib/systemd/system/tool.service", "[Unit]");
+    let extended =
+        tree(&[("/usr/bin/tool", "tool"), unit, (WANTS, "-> /usr/lib/systemd/system/tool.service")]);
+    extension(Sort::System, &tree(&[]), &extended).unwrap().tree
+}
+
+#[test]
+fn what_an_image_says_of_itself_is_read_from_both_forms() {
+    let plain = packed(&tools());
+    let inspected = inspect(&plain).unwrap();
+    let release =
+        [("ARCHITECTURE", "x86-64"), ("ID", "debian"), ("SYSEXT_SCOPE", "system"), ("VERSION_ID", "13")];
+    let release = release.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let expected = Inspected {
+        sort: Sort::System,
+        name: "tools".into(),
+        strict: false,
+        release,
+        units: ["tool.service".to_owned()].into(),
+        root_hash: None,
+    };
+    assert_eq!(inspected, expected);
+    let disk = inspect(&disk_image(&plain)).unwrap();
+    assert!(disk.root_hash.is_some());
+    assert_eq!(Inspected { root_hash: None, ..disk }, expected);
+    let extended = tree(&[("/etc/tool.conf", "yes")]);
+    let configuration = extension(Sort::Configuration, &tree(&[]), &extended).unwrap();
+    assert_eq!(inspect(&packed(&configuration.tree)).unwrap().sort, Sort::Configuration);
+}
+
+#[test]
+fn what_is_no_extension_is_refused_with_words() {
+    let refused = |bytes: &Vec<u8>| inspect(bytes).unwrap_err().to_string();
+    let noise = refused(&b"#!/bin/sh\n".repeat(1000));
+    assert!(noise.starts_with("it is neither an EROFS image nor a disk image with one: "), "{noise}");
+    assert!(refused(&Vec::new()).starts_with("it is neither"));
+    let mut disk = disk_image(&packed(&tools()));
+    disk[(1 << 20) + 2000] ^= 1;
+    assert_eq!(refused(&disk), "its content is not what its hash tree says: block 0 of the data is corrupt");
+    disk.truncate(2 << 20);
+    assert!(refused(&disk).starts_with("its partition table can't be used: "));
+    let whole = tree(&[("/usr/bin/tool", "tool")]);
+    assert_eq!(refused(&packed(&whole)), "it has a /usr/lib/os-release: systemd takes it for a whole system");
+    let mut bare = tools();
+    bare.remove("/usr/lib/extension-release.d/extension-release.tools").unwrap();
+    assert!(refused(&packed(&bare)).starts_with("it has no extension-release.NAME"));
+    let node = Node { metadata: Metadata::root_owned(0o644), kind: Kind::File(Content::inline(*b"ID=x")) };
+    let mut two = tools();
+    two.insert("/usr/lib/extension-release.d/extension-release.other", node.clone()).unwrap();
+    assert_eq!(refused(&packed(&two)), "it has 2 files extension-release.NAME instead of one");
+    let mut both = tools();
+    both.insert("/etc/extension-release.d/extension-release.tools", node).unwrap();
+    assert!(refused(&packed(&both)).contains("can only extend one of them"));
+}
+
+#[test]
+fn quotes_and_comments_of_a_release_file_are_no_values() {
+    let text = "# NAME=no\nID=debian\nVERSION_ID=\"13\"\nNAME='a b'\nnoise\n=x\n";
+    let expected = [("ID", "debian"), ("NAME", "a b"), ("VERSION_ID", "13")];
+    assert_eq!(fields(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
 }

@@ -81,6 +81,12 @@ pub enum GrowthRefusal {
         /// What is missing.
         role: Role,
     },
+    /// The disk was grown once, and data, which is added together with what is there, is gone.
+    #[error("the disk has a partition `{beside}` and no partition `{}`, which came with it", Role::Data)]
+    DataLost {
+        /// What was added together with it.
+        beside: Role,
+    },
     /// Two partitions say that they are the same thing.
     #[error("partitions {first} and {second} are both labelled `{role}`")]
     Twice {
@@ -172,6 +178,9 @@ impl GrowthPlan {
 /// Plans what a disk lacks of `spec`: second slot, recovery and, behind them to the end of the disk, data. When data
 /// is there, nothing can be added any more, and the data partition grows with the disk.
 ///
+/// A disk gets all that it lacks in one table, so one with a second slot or recovery has had its data: it is never made
+/// again in silence.
+///
 /// # Errors
 /// Every reason for which the disk can't be used, at once.
 pub fn plan_growth(
@@ -188,6 +197,8 @@ pub fn plan_growth(
     if let Some(data) = ours.find(Role::Data) {
         plan.notes = missing.into_iter().map(|role| GrowthNote::NoRoom { role }).collect();
         plan.data = data_growth(observed, data);
+    } else if let Some(beside) = ours.came_with_data() {
+        refusals.push(GrowthRefusal::DataLost { beside });
     } else if refusals.is_empty() {
         plan.disk_guid = ids.id("disk");
         match ours.add(observed, &sizes(spec, &missing), (architecture, ids)) {
@@ -209,6 +220,17 @@ impl<'a> Ours<'a> {
 
     fn find(&self, role: Role) -> Option<&'a Partition> {
         self.0.iter().find(|(own, _)| *own == role).map(|(_, partition)| *partition)
+    }
+
+    /// The first of the partitions that no image brings along.
+    fn came_with_data(&self) -> Option<Role> {
+        let brought = |role: &Role| match role {
+            Role::Esp | Role::Root(System::A) | Role::Verity(System::A) => true,
+            Role::Root(System::B | System::Recovery)
+            | Role::Verity(System::B | System::Recovery)
+            | Role::Data => false,
+        };
+        self.0.iter().map(|(role, _)| *role).find(|role| !brought(role))
     }
 
     fn refusals(&self, table: &Table) -> Vec<GrowthRefusal> {

@@ -211,6 +211,21 @@ fn disks_that_cannot_be_grown_are_refused_with_the_reason() {
 }
 
 #[test]
+fn data_that_was_there_is_never_made_again_in_silence() {
+    let mut grown = on_disk(&small(), ByteSize::mib(512));
+    grown = plan_growth(&grown, &small(), AMD64, &ids()).unwrap().wanted(&grown);
+    let refusal = GrowthRefusal::DataLost { beside: Role::Root(System::B) };
+    grown
+        .partitions
+        .retain(|partition| Role::of_partition(partition).is_none_or(|(role, _)| role != Role::Data));
+    assert_eq!(plan_growth(&grown, &small(), AMD64, &ids()).unwrap_err(), std::slice::from_ref(&refusal));
+    assert_eq!(
+        refusal.to_string(),
+        "the disk has a partition `basalt-b` and no partition `basalt-data`, which came with it"
+    );
+}
+
+#[test]
 fn a_disk_of_the_minimum_size_is_large_enough() {
     let observed = on_disk(&small(), small().minimum_disk());
     let wanted = plan_growth(&observed, &small(), AMD64, &ids()).unwrap().wanted(&observed);

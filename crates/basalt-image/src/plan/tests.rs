@@ -10,7 +10,7 @@ fn inputs() -> Inputs {
         customisation: named("customisation"),
         script: Some(named("script")),
         init: named("init"),
-        outputs: Outputs { list: named("outputs"), release: true, tree: false },
+        outputs: Outputs { list: named("outputs"), release: true, difference: false },
     }
 }
 
@@ -81,14 +81,41 @@ fn another_output_is_made_from_the_release_that_is_there() {
     let mut edited = inputs();
     edited.outputs.list = Digest::of(b"other");
     assert_eq!(running(&edited, &after(&inputs())), "outputs");
-    edited.outputs.tree = true;
-    assert_eq!(running(&edited, &after(&inputs())), "outputs", "the tree is in the cache, too");
+}
+
+/// Whatever subset of the results a sweep left, no step reads a result that is neither there nor made before.
+#[test]
+fn every_result_may_be_gone() {
+    for script in [Some(Digest::of(b"script")), None] {
+        let inputs = Inputs { script, ..inputs() };
+        let keys = Keys::of(&inputs);
+        let all = [Some(keys.base), keys.script, Some(keys.initramfs), Some(keys.release)];
+        let all: Vec<Digest> = all.into_iter().flatten().collect();
+        for left in 0..1_usize << all.len() {
+            let results =
+                all.iter().enumerate().filter(|(place, _)| left >> place & 1 == 1).map(|(_, key)| *key);
+            let observed = Observed { standing_output: None, results: results.collect(), ..after(&inputs) };
+            let (plan, _) = plan(&inputs, &observed);
+            let mut there = observed.results.clone();
+            let tree = keys.script.unwrap_or(keys.base);
+            for step in plan.steps.iter().filter(|step| step.runs()) {
+                let reads = match step.name {
+                    StepName::Fetch | StepName::Base => vec![],
+                    StepName::Script | StepName::Initramfs => vec![keys.base],
+                    StepName::Release => vec![tree, keys.initramfs],
+                    StepName::Outputs => vec![tree, keys.release],
+                };
+                assert!(reads.iter().all(|key| there.contains(key)), "{} of\n{plan}", step.name);
+                there.push(step.key);
+            }
+        }
+    }
 }
 
 #[test]
 fn outputs_that_do_not_boot_need_neither_initramfs_nor_release() {
     let mut edited = inputs();
-    edited.outputs = Outputs { list: Digest::of(b"tar"), release: false, tree: true };
+    edited.outputs = Outputs { list: Digest::of(b"tar"), release: false, difference: false };
     assert_eq!(running(&edited, &Observed::default()), "base script outputs");
 }
 
@@ -105,7 +132,7 @@ fn the_plan_says_why() {
     insta::assert_snapshot!(plan(&edited, &after(&inputs())).0, @r"
       fetch      skip   no step needs the packages
       base       skip   no step needs it
-      script     skip   no step needs it
+      script     reuse  an earlier build made it from the same inputs
       initramfs  skip   no step needs it
       release    reuse  an earlier build made it from the same inputs
       outputs    run    the output folder does not hold this build
@@ -133,6 +160,10 @@ fn a_build_on_another_one_wants_its_tree_only_to_add_packages() {
     let (plan, needs_below) = super::plan(&edited, &after(&above()));
     assert!(needs_below, "without packages of its own it starts from the tree below");
     assert_eq!(plan.step(StepName::Base), None);
+    let mut extension = above();
+    extension.outputs = Outputs { list: Digest::of(b"sysext"), release: false, difference: true };
+    assert!(super::plan(&extension, &after(&above())).1, "what differs is found by reading both");
+    assert!(!super::plan(&extension, &after(&extension)).1, "it stands");
     let below = inputs();
     assert_eq!(Keys::of(&edited).initramfs, Keys::of(&below).initramfs, "the kernel is the one below");
 }

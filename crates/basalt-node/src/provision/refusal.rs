@@ -1,4 +1,4 @@
-use basalt_formats::gpt::GptError;
+use basalt_formats::gpt::{GptError, types};
 use basalt_image::layout::{GrowthRefusal, Role};
 use basalt_types::Guid;
 use serde::{Serialize, Serializer};
@@ -113,6 +113,11 @@ fn growth_hint(disk: &str, reason: &GrowthRefusal) -> String {
         GrowthRefusal::InTheWay { number, .. } => {
             format!("if partition {number} is not needed: sgdisk --delete={number} {disk}, and reboot")
         }
+        GrowthRefusal::DataLost { .. } => format!(
+            "restore the partition table of {disk}; or, to lose /var for good and start with an empty one: sgdisk --new=0:0:0 \
+             --typecode=0:{} --change-name=0:PRT#basalt-data {disk}, and reboot",
+            types::VAR
+        ),
         GrowthRefusal::Missing { .. }
         | GrowthRefusal::Twice { .. }
         | GrowthRefusal::Truncated { .. }

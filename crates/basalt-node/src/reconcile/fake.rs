@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use basalt_image::extension::{Inspected, Sort};
 use basalt_spec::words::UnixMode;
 use basalt_types::Digest;
 
@@ -62,7 +63,49 @@ pub(super) fn image() -> Machine {
             .map(str::to_owned)
             .into(),
         keys: Default::default(),
+        extensions: extensions(),
     }
+}
+
+/// The digest of the extension called so.
+pub(super) fn digest(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
+
+/// Release 1 runs, and the disk has release 2 beside it.
+fn extensions() -> ExtensionFacts {
+    let system = [("ID", "debian"), ("VERSION_ID", "13"), ("IMAGE_VERSION", "1.0.0")];
+    ExtensionFacts {
+        system: system.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        architecture: "x86-64".into(),
+        release: Some(digest("release 1")),
+        on_disk: Some(["release 1", "release 2"].map(|name| digest(name).hex()).into()),
+        ..ExtensionFacts::default()
+    }
+}
+
+/// The extensions that there are; every other digest is of something else.
+pub(super) fn published() -> std::collections::BTreeMap<Digest, Stored> {
+    let image = |(text, sort, version, units): (&str, Sort, &str, &[&str])| {
+        let release = [("ID", "debian"), ("VERSION_ID", version), ("ARCHITECTURE", "x86-64")];
+        let image = Inspected {
+            sort,
+            name: text.into(),
+            strict: false,
+            release: release.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            units: units.iter().map(|unit| (*unit).to_owned()).collect(),
+            root_hash: None,
+        };
+        (digest(text), Stored::Image(image))
+    };
+    [
+        ("tools 1", Sort::System, "13", &["tool.service"][..]),
+        ("tools 2", Sort::System, "13", &["tool.service", "tool.socket"]),
+        ("tools 14", Sort::System, "14", &["tool.service"]),
+        ("site", Sort::Configuration, "13", &[]),
+    ]
+    .map(image)
+    .into()
 }
 
 fn entry(kind: EntryKind, Attributes { mode, uid, gid }: Attributes) -> Entry {
@@ -113,10 +156,40 @@ impl Machine {
             Step::FetchKeys { source } => {
                 self.keys.insert(source.clone(), vec!["ssh-ed25519 AAAAfetched".parse().unwrap()]);
             }
+            Step::FetchExtension { digest, .. } => {
+                let noise = || Stored::Unusable("it is no EROFS image".into());
+                let stored = published().remove(digest).unwrap_or_else(noise);
+                self.extensions.stored.insert(*digest, stored);
+            }
+            Step::ForgetExtension { digest } => drop(self.extensions.stored.remove(digest).unwrap()),
+            Step::Reload { what: Reload::Extensions } => self.merge(Sort::System, "/run/extensions/"),
+            Step::Reload { what: Reload::Configuration } => self.merge(Sort::Configuration, "/run/confexts/"),
             Step::Reload { what: Reload::Systemd } => self.read_units(),
             Step::Reload { .. } => {}
             Step::Unit { name, action } => self.unit(name, *action),
         }
+    }
+
+    /// The files that links of a folder lead to, by the links' names.
+    fn linked(&self, folder: &str) -> Vec<(String, Digest)> {
+        let named = |path: &str| Some(path.strip_prefix(folder)?.strip_suffix(".raw")?.to_owned());
+        let stored = |entry: &Entry| match &entry.kind {
+            EntryKind::Link(target) => {
+                Digest::from_hex(target.rsplit('/').next()?.strip_suffix(".raw")?).ok()
+            }
+            EntryKind::File(_) | EntryKind::Directory { .. } | EntryKind::Special => None,
+        };
+        self.entries.iter().filter_map(|(path, entry)| Some((named(path)?, stored(entry)?))).collect()
+    }
+
+    /// What systemd-sysext and systemd-confext do: all that is linked, and it must be there.
+    fn merge(&mut self, sort: Sort, folder: &str) {
+        let linked = self.linked(folder);
+        for (name, digest) in &linked {
+            let Some(Stored::Image(image)) = self.extensions.stored.get(digest) else { panic!("{name}") };
+            assert_eq!((image.sort, fits(&self.extensions, name, image)), (sort, Ok(())), "{name}");
+        }
+        self.extensions.merged.insert(sort, linked.into_iter().map(|(name, _)| name).collect());
     }
 
     /// systemd knows the units whose texts are there.
@@ -124,6 +197,12 @@ impl Machine {
         let own = |path: &str| path.strip_prefix(UNITS).filter(|name| !name.contains('/')).map(str::to_owned);
         let texts: BTreeSet<String> = self.entries.keys().filter_map(|path| own(path)).collect();
         let of_image = image().units;
+        let merged = self.linked("/run/extensions/").into_iter();
+        let merged = merged.filter_map(|(_, digest)| match self.extensions.stored.get(&digest) {
+            Some(Stored::Image(image)) => Some(image.units.clone()),
+            Some(Stored::Partial | Stored::Damaged | Stored::Unusable(_)) | None => None,
+        });
+        let texts: BTreeSet<String> = texts.into_iter().chain(merged.flatten()).collect();
         self.units.retain(|name, _| texts.contains(name) || of_image.contains_key(name));
         for name in texts {
             let fresh =
@@ -142,7 +221,7 @@ impl Machine {
                 assert!(unit.enablement != Enablement::Masked, "{name} is masked");
                 (unit.active, unit.tried) = (Active::Active, true);
             }
-            UnitAction::Stop => unit.active = Active::Inactive,
+            UnitAction::Stop | UnitAction::StopAndWait => unit.active = Active::Inactive,
         }
     }
 
@@ -156,6 +235,7 @@ impl Machine {
             entries: kept.chain(self.image.clone()).collect(),
             keys: self.keys.clone(),
             phase: Phase::Early,
+            extensions: ExtensionFacts { merged: Default::default(), ..self.extensions.clone() },
             ..fresh
         };
     }

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod entries;
+mod extensions;
 mod hooks;
 mod mounts;
 mod observed;
@@ -28,6 +29,9 @@ mod fake;
 mod tests;
 
 pub use accounts::{AccountEdit, Accounts, TableName};
+pub use extensions::{
+    ExtensionFacts, ExtensionReport, ExtensionState, Mismatch, STORE, Stored, fits, stored_file,
+};
 pub use hooks::{HookRun, hooks};
 pub use observed::{Active, Enablement, Entry, EntryKind, Interest, Machine, Phase, UnitFacts};
 pub use record::{BootRecord, Record};
@@ -55,6 +59,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// What needs no step.
     pub notes: Vec<Note>,
+    /// What becomes of each extension of the document.
+    pub extensions: Vec<ExtensionReport>,
     /// What is remembered when all of it is done.
     #[serde(skip)]
     pub record: Record,
@@ -78,6 +84,7 @@ pub fn plan(spec: &NodeSpec, machine: &Machine, record: &Record) -> Plan {
     plan.record.boot.users = spec.users.iter().map(|user| user.name.to_string()).collect();
     plan.refusals.extend(users.refusals.into_iter().chain(std::mem::take(&mut wanted.refusals)));
 
+    let starts = extensions::plan(spec, machine, &record, (&mut wanted, &mut plan));
     sysctl::plan(&wanted, machine, &record, &mut plan);
     sysctl::plan_hostname(&wanted, machine, &record, &mut plan);
     plan.steps.extend(users.steps.into_iter().chain(users.homes));
@@ -87,10 +94,12 @@ pub fn plan(spec: &NodeSpec, machine: &Machine, record: &Record) -> Plan {
     let unit_steps = plan.steps.len();
     units::plan(&wanted, machine, &mut plan);
     let later = plan.steps.split_off(unit_steps);
-    let reloads = reloads(&plan.steps, &record, machine.phase);
+    let unmerged = extensions::unmerged(&wanted, &machine.extensions);
+    let reloads = reloads(&plan.steps, &record, (machine.phase, unmerged));
     plan.steps.extend(reloads.iter().map(|what| Step::Reload { what: *what }));
-    plan.steps.extend(later);
+    plan.steps.extend(starts.into_iter().chain(later));
     keys(spec, machine, &mut plan);
+    extensions::collect(spec, machine, &mut plan);
 
     plan.notes.extend(not_followed(spec).map(|key| Note::NotFollowed { key }));
     plan.record_before = before(&record, &plan.record, reloads);
@@ -99,14 +108,24 @@ pub fn plan(spec: &NodeSpec, machine: &Machine, record: &Record) -> Plan {
 }
 
 /// Whom the steps concern, and who was to be told when an earlier run ended too soon. Before services run, nobody but systemd
-/// itself has read anything.
-fn reloads(steps: &[Step], record: &Record, phase: Phase) -> BTreeSet<Reload> {
+/// itself has read anything; what extensions bring, it reads then.
+fn reloads(
+    steps: &[Step],
+    record: &Record,
+    (phase, unmerged): (Phase, BTreeSet<Reload>),
+) -> BTreeSet<Reload> {
     let ours = |path: &&str| *path != "/etc/sysctl.d/50-basalt.conf";
     let mut found: BTreeSet<Reload> =
         steps.iter().filter_map(Step::path).filter(ours).filter_map(Reload::of).collect();
     found.extend(&record.boot.pending);
+    found.extend(unmerged);
+    if found.contains(&Reload::Extensions) || found.contains(&Reload::Configuration) {
+        found.insert(Reload::Systemd);
+    }
     match phase {
-        Phase::Early => found.retain(|what| *what == Reload::Systemd),
+        Phase::Early => {
+            found.retain(|what| matches!(what, Reload::Extensions | Reload::Configuration | Reload::Systemd))
+        }
         Phase::Running => {}
     }
     found
@@ -146,7 +165,6 @@ fn keys(spec: &NodeSpec, machine: &Machine, plan: &mut Plan) {
 fn not_followed(spec: &NodeSpec) -> impl Iterator<Item = &'static str> {
     let keys = [
         ("disks", !spec.disks.is_empty()),
-        ("extensions", !spec.extensions.is_empty()),
         ("encryption", spec.encryption.data.is_some()),
         ("kubernetes", spec.kubernetes.is_some()),
     ];
@@ -154,6 +172,29 @@ fn not_followed(spec: &NodeSpec) -> impl Iterator<Item = &'static str> {
 }
 
 impl Step {
+    /// Whether it brings what the plan could not know: fetched keys become a file, and an extension brings units, programs and
+    /// files. Who did such a step plans again.
+    pub fn brings_news(&self) -> bool {
+        match self {
+            Self::FetchKeys { .. } | Self::FetchExtension { .. } => true,
+            Self::Reload { what } => matches!(what, Reload::Extensions | Reload::Configuration),
+            Self::LoadModule { .. }
+            | Self::SetSysctl { .. }
+            | Self::Account { .. }
+            | Self::MakeHome { .. }
+            | Self::WriteFile { .. }
+            | Self::MakeLink { .. }
+            | Self::MakeDirectory { .. }
+            | Self::SetAttributes { .. }
+            | Self::Remove { .. }
+            | Self::RemoveDirectory { .. }
+            | Self::Restore { .. }
+            | Self::SetHostname { .. }
+            | Self::ForgetExtension { .. }
+            | Self::Unit { .. } => false,
+        }
+    }
+
     /// The path that is written or removed.
     pub fn path(&self) -> Option<&str> {
         match self {
@@ -170,6 +211,8 @@ impl Step {
             | Self::MakeHome { .. }
             | Self::SetHostname { .. }
             | Self::FetchKeys { .. }
+            | Self::FetchExtension { .. }
+            | Self::ForgetExtension { .. }
             | Self::Reload { .. }
             | Self::Unit { .. } => None,
         }

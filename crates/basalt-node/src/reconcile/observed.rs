@@ -6,7 +6,7 @@ use std::{
 use basalt_spec::words::UnixMode;
 use basalt_types::Digest;
 
-use super::Accounts;
+use super::{Accounts, ExtensionFacts};
 use crate::render::FetchedKeys;
 
 /// How a machine is, as far as its document says something of it.
@@ -36,6 +36,8 @@ pub struct Machine {
     pub present: BTreeSet<String>,
     /// SSH keys that were fetched.
     pub keys: FetchedKeys,
+    /// Extensions, and the system that they must match.
+    pub extensions: ExtensionFacts,
 }
 
 /// How far a machine's start has come.

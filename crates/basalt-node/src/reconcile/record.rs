@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use basalt_spec::node::words::ItemName;
+use basalt_types::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::{Enablement, Reload};
@@ -24,6 +25,10 @@ pub struct Record {
     /// Hooks that run once and have run.
     #[serde(default)]
     pub hooks: BTreeSet<ItemName>,
+    /// Which extension each release merged last under which name: by its root hash, so that a release that is rolled back to
+    /// has its own.
+    #[serde(default)]
+    pub extensions: BTreeMap<String, BTreeMap<String, Digest>>,
     /// What is over with this boot.
     #[serde(default)]
     pub boot: BootRecord,

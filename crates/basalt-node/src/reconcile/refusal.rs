@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Mismatch;
+
 /// Something of the document that can't be done on this machine. Everything else is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "refusal")]
@@ -94,6 +96,28 @@ pub enum Refusal {
         /// Its name.
         name: String,
     },
+    /// An extension of which nobody said what it must be.
+    #[error("the extension `{name}` has no digest, and nothing is signed yet")]
+    ExtensionDigest {
+        /// Its name.
+        name: String,
+    },
+    /// A file that is no extension.
+    #[error("the extension `{name}` can't be used: {why}")]
+    NoExtension {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// An extension of another system.
+    #[error("the extension `{name}` is for another system: {why}")]
+    OtherSystem {
+        /// Its name.
+        name: String,
+        /// What does not match.
+        why: Mismatch,
+    },
     /// A mount of a disk that this release does not look for.
     #[error("`{path}` shows a disk of `disks`, which this release does not follow")]
     NoDisks {
@@ -120,6 +144,11 @@ pub enum Waiting {
     Keys {
         /// From where.
         source: String,
+    },
+    /// An extension is fetched once the machine has started.
+    Extension {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -159,6 +188,13 @@ impl Refusal {
             Self::NoZone { .. } => "add the package `tzdata` to the recipe, or write a zone that is there",
             Self::NoSysctl { .. } => "name the module that brings it in `modules`, or take it out",
             Self::NoUnit { .. } => "add its package to the recipe, or give it a `content`",
+            Self::ExtensionDigest { .. } => "write its `digest`: `sha256:` and what `sha256sum FILE` says",
+            Self::NoExtension { .. } => {
+                "build it with the output `sysext` or `confext`, and write its new digest"
+            }
+            Self::OtherSystem { .. } => {
+                "build it on the recipe of the release that runs, or say in `releases` which ones it is for"
+            }
             Self::NoDisks { .. } => "name the device: `LABEL=…` or `/dev/disk/by-id/…`",
         }
     }
@@ -169,7 +205,7 @@ impl Waiting {
     pub const fn needs_reboot(&self) -> bool {
         match self {
             Self::ModuleLoaded { .. } | Self::Hostname { .. } => true,
-            Self::Keys { .. } => false,
+            Self::Keys { .. } | Self::Extension { .. } => false,
         }
     }
 }
@@ -179,6 +215,9 @@ impl fmt::Display for Waiting {
         match self {
             Self::ModuleLoaded { name } => write!(f, "the module {name} stays loaded until the next boot"),
             Self::Hostname { name } => write!(f, "the name {name} stays until the next boot"),
+            Self::Extension { name } => {
+                write!(f, "the extension {name} is fetched once the machine has started")
+            }
             Self::Keys { source } => {
                 write!(f, "the SSH keys of {source} are fetched once the network is there")
             }

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, Waiting};
+use super::{ExtensionReport, ExtensionState, Plan, Reload, Waiting};
 
 /// How the last reconciliation went: what `status` shows of the configuration, and the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What: `Valid`, `Applied`, `RebootNeeded`.
+    /// What: `Valid`, `Applied`, `RebootNeeded`, and `Extension/NAME` for each extension: it is merged as the document says.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it is so.
@@ -75,7 +75,11 @@ impl Report {
         } else {
             Condition::new("RebootNeeded", true, "WaitsForReboot", &reboot.join("; "))
         };
-        vec![Condition::new("Valid", true, "Valid", ""), applied, reboot]
+        let valid = Condition::new("Valid", true, "Valid", "");
+        let merges = [Reload::Extensions, Reload::Configuration].map(|what| what.to_string());
+        let merge = failures.iter().find(|failure| merges.iter().any(|merge| failure.starts_with(merge)));
+        let extensions = plan.extensions.iter().map(|report| extension(report, merge));
+        [valid, applied, reboot].into_iter().chain(extensions).collect()
     }
 
     /// Whether everything is as the documents say.
@@ -116,6 +120,22 @@ impl Report {
         }
         text
     }
+}
+
+/// `failure` is why merging failed, if it did: then nobody knows what of it is there.
+fn extension(report: &ExtensionReport, failure: Option<&String>) -> Condition {
+    let ExtensionReport { name, state, why } = report;
+    let why = why.as_deref().unwrap_or_default();
+    let (status, reason, message) = match state {
+        ExtensionState::Merged | ExtensionState::Earlier if let Some(failure) = failure => {
+            (false, "NotMerged", failure.clone())
+        }
+        ExtensionState::Merged => (true, "Merged", "it is merged".to_owned()),
+        ExtensionState::Earlier => (false, "Earlier", format!("{why}; the one before is merged")),
+        ExtensionState::Absent => (false, "Absent", why.to_owned()),
+        ExtensionState::OtherRelease => (false, "OtherRelease", why.to_owned()),
+    };
+    Condition::new(&format!("Extension/{name}"), status, reason, &message)
 }
 
 impl Condition {

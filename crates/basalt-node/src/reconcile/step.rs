@@ -1,9 +1,13 @@
 use std::fmt;
 
-use basalt_spec::{node::words::KeySource, words::UnixMode};
+use basalt_spec::{
+    node::{ExtensionSource, words::KeySource},
+    words::UnixMode,
+};
+use basalt_types::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::AccountEdit;
+use super::{AccountEdit, extensions::source_text};
 
 /// One thing that is done. Doing it twice is as good as doing it once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -109,6 +113,21 @@ pub enum Step {
         #[serde(serialize_with = "as_text")]
         source: KeySource,
     },
+    /// Fetch an extension into the store, and look what it is.
+    FetchExtension {
+        /// Its name.
+        name: String,
+        /// What must be there.
+        digest: Digest,
+        /// From where.
+        #[serde(serialize_with = "without_secrets")]
+        source: ExtensionSource,
+    },
+    /// Remove from the store what nobody wants any more, or what was damaged there.
+    ForgetExtension {
+        /// Which.
+        digest: Digest,
+    },
     /// Tell a program that what it has read is another now.
     Reload {
         /// Whom.
@@ -172,6 +191,10 @@ pub enum AccountChange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reload {
+    /// systemd-sysext what it merges into `/usr`. Before systemd itself, which then reads the units that are there.
+    Extensions,
+    /// systemd-confext what it merges into `/etc`.
+    Configuration,
     /// systemd its units.
     Systemd,
     /// The kernel its settings from files that a document writes itself.
@@ -204,8 +227,10 @@ pub enum UnitAction {
     Start,
     /// It is started, and everything else waits until it runs.
     StartAndWait,
-    /// It is stopped.
+    /// It is stopped; nobody waits for it.
     Stop,
+    /// It is stopped, and what it needs stays until it has ended.
+    StopAndWait,
     /// It is started again with what it reads now.
     Restart,
 }
@@ -231,7 +256,9 @@ impl fmt::Debug for Content {
 impl Reload {
     /// Who reads this file while it runs.
     pub fn of(path: &str) -> Option<Self> {
-        const READERS: [(&str, Reload); 10] = [
+        const READERS: [(&str, Reload); 12] = [
+            ("/run/extensions/", Reload::Extensions),
+            ("/run/confexts/", Reload::Configuration),
             ("/etc/systemd/network/", Reload::Network),
             ("/etc/systemd/networkd.conf.d/", Reload::Network),
             ("/etc/systemd/resolved.conf.d/", Reload::Resolver),
@@ -249,6 +276,10 @@ impl Reload {
 
 fn as_text<S: serde::Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn without_secrets<S: serde::Serializer>(source: &ExtensionSource, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&source_text(source))
 }
 
 impl fmt::Display for Step {
@@ -269,6 +300,10 @@ impl fmt::Display for Step {
             Self::Restore { path } => write!(f, "put back {path} as the image has it"),
             Self::SetHostname { from, to } => write!(f, "call the machine {to} (it is {from})"),
             Self::FetchKeys { source } => write!(f, "fetch the SSH keys of {source}"),
+            Self::FetchExtension { name, digest: _, source } => {
+                write!(f, "fetch the extension {name} from {}", source_text(source))
+            }
+            Self::ForgetExtension { digest } => write!(f, "forget the extension with {digest}"),
             Self::Reload { what } => write!(f, "{what}"),
             Self::Unit { name, action } => write!(f, "{action} {name}"),
         }
@@ -314,6 +349,8 @@ impl fmt::Display for Attributes {
 impl fmt::Display for Reload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Extensions => "merge the system extensions that are linked",
+            Self::Configuration => "merge the configuration extensions that are linked",
             Self::Systemd => "let systemd read its units again",
             Self::Sysctl => "let the kernel's settings be read again",
             Self::Network => "let systemd-networkd read its interfaces again",
@@ -333,7 +370,7 @@ impl fmt::Display for UnitAction {
             Self::Mask => "mask",
             Self::Unmask => "unmask",
             Self::Start | Self::StartAndWait => "start",
-            Self::Stop => "stop",
+            Self::Stop | Self::StopAndWait => "stop",
             Self::Restart => "restart",
         })
     }

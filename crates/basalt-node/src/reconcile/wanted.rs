@@ -7,7 +7,9 @@ use basalt_spec::{
     words::{Owner, UnixMode},
 };
 
-use super::{Interest, Record, Refusal, accounts::TableName, mounts, step::Content, sysctl, users};
+use super::{
+    Interest, Record, Refusal, accounts::TableName, extensions, mounts, step::Content, sysctl, users,
+};
 use crate::render::{FetchedKeys, render};
 
 const ZONES: &str = "/usr/share/zoneinfo";
@@ -172,6 +174,7 @@ pub fn interest(spec: &NodeSpec, keys: &FetchedKeys, record: &Record) -> Interes
         units: wanted.units.into_iter().map(|unit| unit.name).collect(),
         present: present.into_iter().chain(wanted.zone).collect(),
     };
+    interest.paths.extend(extensions::paths(spec));
     interest.units.extend(record.boot.units.keys().cloned());
     interest
 }

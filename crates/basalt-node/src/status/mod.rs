@@ -139,6 +139,8 @@ pub enum Warning {
     RootCorrupted,
     /// The root is not checked.
     RootNotVerified,
+    /// The recovery system runs.
+    Recovery,
     /// The boot entry has no try left: the next boot takes another entry.
     NoTriesLeft {
         /// The file.
@@ -208,6 +210,9 @@ impl Status {
             Fact::Known(Verification::NotVerified) => warnings.push(Warning::RootNotVerified),
             Fact::Known(Verification::Verified) | Fact::Unknown { .. } => (),
         }
+        if self.root.known().is_some_and(|root| root.slot == Some(BootSlot::Recovery)) {
+            warnings.push(Warning::Recovery);
+        }
         if let Some(entry) = self.boot.known().filter(|entry| entry.assessment == Tried::Bad) {
             warnings.push(Warning::NoTriesLeft { file: entry.file.clone() });
         }
@@ -243,6 +248,7 @@ fn given_up(image: &ImageInfo, entries: &Fact<Vec<EntryName>>, history: &[Record
                 | Happened::RolledBack { .. }
                 | Happened::Booted { .. }
                 | Happened::FoundGood { .. }
+                | Happened::Promoted { .. }
                 | Happened::NotGood { .. } => None,
             });
             Warning::GivenUp { version, file, why }
@@ -311,6 +317,9 @@ impl Warning {
                 "the disk is failing or was changed: move the work away, write the image again"
             }
             Self::RootNotVerified => "reboot with the image's own UKI, which carries `roothash=`",
+            Self::Recovery => {
+                "a restart tries the slots again; `basalt-agent upgrade` puts a release into one"
+            }
             Self::NoTriesLeft { .. } => "`journalctl -b` says why no boot was found good",
             Self::NoData => "`systemctl status basalt-provision.service var.mount` says why",
             Self::DataFull { .. } => "`du -xh /var | sort -h | tail` shows what takes the room",
@@ -328,6 +337,9 @@ impl fmt::Display for Warning {
             Self::RootCorrupted => f.write_str("a block of the root file system is not what was built"),
             Self::RootNotVerified => {
                 f.write_str("the root file system is not checked against this boot's root hash")
+            }
+            Self::Recovery => {
+                f.write_str("this is the recovery system: no slot came up, or somebody asked for it")
             }
             Self::NoTriesLeft { file } => {
                 write!(f, "{file} has no try left: the next boot takes another entry")

@@ -128,6 +128,16 @@ fn a_data_volume_is_full_by_share_and_by_room() {
 }
 
 #[test]
+fn the_recovery_system_says_that_it_is_one() {
+    let mut facts = healthy();
+    if let Fact::Known(boot) = &mut facts.boot {
+        boot.slot = Some(BootSlot::Recovery);
+    }
+    let status = Status::new(facts);
+    assert_eq!((status.health, &status.warnings[..]), (Health::Degraded, &[Warning::Recovery][..]));
+}
+
+#[test]
 fn an_entry_of_another_version_is_not_this_boot() {
     let entries = Fact::Known(vec!["edge_1.0.1.efi".parse().unwrap()]);
     assert_eq!(Status::new(Facts { entries, ..healthy() }).boot, Fact::unknown(Unknown::Absent));

@@ -79,6 +79,11 @@ pub enum Happened {
         /// Seconds from the kernel's start until then.
         after: u64,
     },
+    /// What ran became the recovery system.
+    Promoted {
+        /// The release.
+        version: ImageVersion,
+    },
     /// The boot loader has given up a newer release.
     FellBack {
         /// What it gave up.
@@ -141,13 +146,14 @@ fn why(given_up: &ImageVersion, tries: u32, told: &[&Happened]) -> String {
 
 impl Happened {
     /// Whether from here on a release gets new tries: what was said of it before is another story.
-    fn begins_trial_of(&self, version: &ImageVersion) -> bool {
+    pub(super) fn begins_trial_of(&self, version: &ImageVersion) -> bool {
         match self {
             Self::Upgraded { to, .. } | Self::RolledBack { to, .. } => to == version,
             Self::Staged { .. }
             | Self::Booted { .. }
             | Self::FoundGood { .. }
             | Self::NotGood { .. }
+            | Self::Promoted { .. }
             | Self::FellBack { .. } => false,
         }
     }
@@ -164,6 +170,7 @@ impl Happened {
             | Self::Booted { .. }
             | Self::FoundGood { .. }
             | Self::NotGood { .. }
+            | Self::Promoted { .. }
             | Self::FellBack { .. } => None,
         }
     }
@@ -190,6 +197,7 @@ impl fmt::Display for Happened {
             Self::NotGood { version, entry, reasons, after } => {
                 write!(f, "not good    {version} ({entry}) after {after} s: {}", reasons.join("; "))
             }
+            Self::Promoted { version } => write!(f, "promoted    {version} is the recovery system"),
             Self::FellBack { from, to, entry, why } => {
                 write!(f, "fell back   {from} → {to}: no boot of it was found good ({entry})")?;
                 why.iter().try_for_each(|why| write!(f, ": {why}"))
@@ -199,7 +207,7 @@ impl fmt::Display for Happened {
 }
 
 /// Seconds since 1970 as a date and time in UTC (RFC 3339).
-struct Rfc3339(u64);
+pub(super) struct Rfc3339(pub(super) u64);
 
 impl fmt::Display for Rfc3339 {
     /// Days to a date in the Gregorian calendar: years begin in March, so that a leap day is a year's last.

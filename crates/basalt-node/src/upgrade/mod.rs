@@ -1,31 +1,42 @@
 //! A/B upgrades: what to do to run another release, and how to get back.
 //!
-//! `NodeFacts + UpdateInfo → plan_upgrade → UpgradePlan` (or every refusal) · `NodeFacts → plan_rollback → UpgradePlan`
+//! `NodeFacts + UpdateInfo → plan_upgrade → UpgradePlan` (or every refusal) · `NodeFacts → plan_rollback → UpgradePlan` ·
+//! `NodeFacts + RecoveryFacts → plan_promotion → PromotionPlan`: a copy of what runs for when neither slot comes up ·
+//! `Policy + UpgradePlan + time → follow → Follow`: what a machine does by itself about the release that its documents want
 //!
 //! Invariants: the slot that was booted, its boot entry, and the last release that was found good are never written; what
 //! starts a slot is removed before the slot is; a boot entry appears when everything it starts is on the medium, and by one
 //! rename; a plan applied is followed by a plan without steps. Why in this order: `docs/decisions/016-upgrades.md`.
 //!
-//! Not here: where a release comes from, chunks, and whether to trust it (`basalt-agent`); the recovery system.
+//! Not here: where a release comes from, chunks, and whether to trust it (`basalt-agent`).
 
+mod follow;
 mod history;
 mod loader;
 mod observed;
 mod plan;
+mod promotion;
 mod refusal;
 mod rollback;
 mod version;
+mod window;
 
 #[cfg(test)]
 mod tests;
 
+pub use follow::{Follow, Policy, Standing, follow};
+use history::Rfc3339;
 pub use history::{HISTORY, Happened, Record, boot_records};
 pub use loader::{ENTRIES, SET_ASIDE, after_try, boot_order, is_set_aside};
 pub use observed::{EntryFacts, EspFacts, NodeFacts};
-pub use plan::{Release, Removal, Renaming, UpgradeNote, UpgradePlan, UpgradeStep};
+pub use plan::{Release, Removal, Renaming, Running, UpgradeNote, UpgradePlan, UpgradeStep};
+pub use promotion::{
+    PROMOTE_AFTER, PromotionPlan, PromotionStep, RecoveryFacts, is_due, plan_promotion, recovery_files,
+};
 pub use refusal::{NotARelease, UpgradeRefusal};
 pub use rollback::plan_rollback;
 pub use version::compare_versions;
+pub use window::{Opening, WindowError, opening};
 
 use std::cmp::Ordering;
 
@@ -39,6 +50,7 @@ use basalt_image::{
 };
 use basalt_types::{ByteSize, Digest, Slot};
 
+use crate::BootSlot;
 use observed::SlotFacts;
 
 /// What a UKI is called while it is written, and until it may be booted: the boot loader looks at `*.efi` only.
@@ -65,16 +77,16 @@ pub fn plan_upgrade(
     wanted: &UpdateInfo,
     allowed: Allowed,
 ) -> Result<UpgradePlan, Vec<UpgradeRefusal>> {
-    let running = facts.running_slot().ok_or_else(|| vec![no_slot(facts)])?;
-    let (from, to) = releases(facts, running, (wanted.version.clone(), wanted.root.digest));
-    if wanted.root.digest == facts.boot.root_hash {
+    let target = facts.target_slot(&wanted.root.digest).ok_or_else(|| vec![no_slot(facts)])?;
+    let (from, to) = releases(facts, target, (wanted.version.clone(), wanted.root.digest));
+    let running = facts.running_slot();
+    if let Some(running) = running.filter(|_| wanted.root.digest == facts.boot.root_hash) {
         let to = Release { slot: running, ..to };
         return Ok(UpgradePlan { from, to, steps: Vec::new(), notes: vec![UpgradeNote::Runs] });
     }
-    let slot = facts.slot(!running).ok_or_else(|| vec![missing_slot(facts, !running)])?;
-    let mut refusals = incompatible(facts, wanted, allowed);
-    refusals.extend(too_large(&slot, wanted, !running));
-    let own = facts.entries_of(&facts.boot.root_hash);
+    let slot = facts.slot(target).ok_or_else(|| vec![missing_slot(facts, target)])?;
+    let mut refusals = incompatible(facts, wanted, allowed, target);
+    refusals.extend(too_large(&slot, wanted, target));
     let staged = facts.entries_of(&wanted.root.digest);
     let failed = staged.iter().find(|entry| entry.name.is_bad() && !is_set_aside(&entry.name));
     if let Some(failed) = failed.filter(|_| !allowed.retry) {
@@ -83,18 +95,19 @@ pub fn plan_upgrade(
             file: failed.name.clone(),
         });
     }
-    let Some(own) = own.first() else {
+    let own = facts.in_boot_order().into_iter().find(|entry| facts.runs(entry));
+    if running.is_some() && own.is_none() {
         refusals.push(UpgradeRefusal::RunningHasNoEntry);
         return Err(refusals);
-    };
-    let older = compare_versions(&wanted.version, &facts.image.version) == Ordering::Less;
-    let aside = || set_aside(own).filter(|_| older && !is_set_aside(&own.name));
-    let may_be_tried = |entry: &&&EntryFacts| !entry.name.is_bad();
+    }
+    let aside = in_its_way(facts, &slot, wanted);
+    // From the recovery system what is in the slot already is written again: it may be why that runs.
+    let may_be_tried = |entry: &&&EntryFacts| running.is_some() && !entry.name.is_bad();
     if let Some(staged) = staged.iter().find(may_be_tried).filter(|_| slot.finished && refusals.is_empty()) {
         let note = UpgradeNote::Staged { file: staged.name.clone() };
-        return Ok(UpgradePlan { from, to, steps: aside().into_iter().collect(), notes: vec![note] });
+        return Ok(UpgradePlan { from, to, steps: aside, notes: vec![note] });
     }
-    if own.name.is_indeterminate() {
+    if let Some(own) = own.filter(|own| own.name.is_indeterminate()) {
         refusals.push(UpgradeRefusal::NotFoundGood { file: own.name.clone() });
     }
     let mut steps = match make_room(facts, &slot, wanted) {
@@ -107,9 +120,24 @@ pub fn plan_upgrade(
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    steps.extend(write_and_show(&slot, wanted, !running));
-    steps.extend(aside());
+    steps.extend(write_and_show(&slot, wanted, target));
+    steps.extend(aside);
     Ok(UpgradePlan { from, to, steps, notes: Vec::new() })
+}
+
+/// The steps after which nothing that is newer than the release is booted before it: what runs steps back, and from the recovery
+/// system whatever is in the other slot.
+fn in_its_way(facts: &NodeFacts, slot: &SlotFacts<'_>, wanted: &UpdateInfo) -> Vec<UpgradeStep> {
+    let stays = |entry: &&EntryFacts| match facts.running_slot() {
+        Some(_) => facts.runs(entry),
+        None => !entry.root_hash.is_some_and(|hash| slot.holds(&hash)),
+    };
+    let newer = |entry: &&EntryFacts| {
+        let image = entry.name.image().filter(|(name, _)| *name == wanted.name);
+        image.is_some_and(|(_, version)| compare_versions(&version, &wanted.version) == Ordering::Greater)
+    };
+    let entries = facts.in_boot_order().into_iter().filter(stays).filter(newer);
+    entries.filter(|entry| !is_set_aside(&entry.name)).filter_map(set_aside).collect()
 }
 
 /// From an unfinished slot to an entry that may be tried.
@@ -138,7 +166,7 @@ fn make_room(
     let esp = &facts.esp;
     let whole = |size: ByteSize| size.round_up(esp.cluster);
     let stem = EntryName::of_image(&wanted.name, &wanted.version, None);
-    let runs = |entry: &EntryFacts| entry.root_hash == Some(facts.boot.root_hash);
+    let runs = |entry: &EntryFacts| facts.runs(entry);
     let replaced: Vec<&EntryFacts> = esp
         .entries
         .iter()
@@ -180,7 +208,12 @@ fn starts_something(facts: &NodeFacts, entry: &EntryFacts) -> bool {
     facts.table.partitions.iter().any(|partition| partition.guid == root)
 }
 
-fn incompatible(facts: &NodeFacts, wanted: &UpdateInfo, allowed: Allowed) -> Vec<UpgradeRefusal> {
+fn incompatible(
+    facts: &NodeFacts,
+    wanted: &UpdateInfo,
+    allowed: Allowed,
+    target: Slot,
+) -> Vec<UpgradeRefusal> {
     let image = &facts.image;
     let mut refusals = Vec::new();
     if wanted.name != image.name {
@@ -196,14 +229,15 @@ fn incompatible(facts: &NodeFacts, wanted: &UpdateInfo, allowed: Allowed) -> Vec
             let (running, wanted) = (image.version.clone(), wanted.version.clone());
             refusals.push(UpgradeRefusal::Downgrade { running, wanted });
         }
+        // The recovery system's own release mends a slot.
+        Ordering::Equal if wanted.root.digest == facts.boot.root_hash => {}
         Ordering::Equal => refusals.push(UpgradeRefusal::SameVersion { version: wanted.version.clone() }),
         Ordering::Less | Ordering::Greater => {}
     }
-    let target = facts.running_slot().map(|slot| System::from(!slot));
     let [root, verity] = basalt_image::layout::verity_ids(&wanted.root.digest);
     let elsewhere = facts.table.partitions.iter().find(|partition| {
         let own = match Role::of_partition(partition) {
-            Some((Role::Root(system) | Role::Verity(system), _)) => Some(system) == target,
+            Some((Role::Root(system) | Role::Verity(system), _)) => system == System::from(target),
             Some((Role::Esp | Role::Data, _)) | None => false,
         };
         !own && [root, verity].contains(&partition.guid)
@@ -229,12 +263,17 @@ fn too_large(slot: &SlotFacts<'_>, wanted: &UpdateInfo, place: Slot) -> Vec<Upgr
 
 fn releases(
     facts: &NodeFacts,
-    running: Slot,
-    wanted: (basalt_types::ImageVersion, Digest),
-) -> (Release, Release) {
-    let from =
-        Release { version: facts.image.version.clone(), root_hash: facts.boot.root_hash, slot: running };
-    (from, Release { version: wanted.0, root_hash: wanted.1, slot: !running })
+    slot: Slot,
+    (version, root_hash): (basalt_types::ImageVersion, Digest),
+) -> (Running, Release) {
+    let boot = &facts.boot;
+    let from = Running {
+        version: facts.image.version.clone(),
+        root_hash: boot.root_hash,
+        // Whoever asks has found a slot to write, which nobody finds for a boot from elsewhere.
+        slot: boot.slot.unwrap_or(BootSlot::Live),
+    };
+    (from, Release { version, root_hash, slot })
 }
 
 /// The step after which the boot loader takes an entry only when nothing else is left.

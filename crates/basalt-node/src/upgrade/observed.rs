@@ -5,8 +5,8 @@ use basalt_formats::{
 use basalt_image::layout::{ImageInfo, Role, State, System, verity_ids};
 use basalt_types::{ByteSize, Digest, Slot};
 
-use super::loader::boot_order;
-use crate::BootFacts;
+use super::loader::{boot_order, is_set_aside};
+use crate::{BootFacts, BootSlot};
 
 /// What there is: the release that runs, both slots, and the boot entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,32 @@ impl NodeFacts {
         self.boot.slot.and_then(crate::BootSlot::system).and_then(System::slot)
     }
 
+    /// The slot that a release with this root hash goes to; none for a live system. What runs stays. From the recovery system a
+    /// slot that has the release already is mended, else the one that boots first of those that were found good stays, else what
+    /// holds nothing whole is used.
+    pub(super) fn target_slot(&self, root_hash: &Digest) -> Option<Slot> {
+        if let Some(running) = self.running_slot() {
+            return Some(!running);
+        }
+        if self.boot.slot != Some(BootSlot::Recovery) {
+            return None;
+        }
+        let slots = || [Slot::A, Slot::B].into_iter().filter_map(|slot| Some((slot, self.slot(slot)?)));
+        if let Some((slot, _)) = slots().find(|(_, facts)| facts.holds(root_hash)) {
+            return Some(slot);
+        }
+        let good = self.in_boot_order().into_iter().filter(|entry| entry.name.is_good());
+        let mut hashes = good.filter_map(|entry| entry.root_hash);
+        let kept = hashes.find_map(|hash| slots().find(|(_, facts)| facts.finished && facts.holds(&hash)));
+        let unused = || slots().find(|(_, facts)| !facts.finished).map(|(slot, _)| slot);
+        Some(kept.map(|(slot, _)| !slot).or_else(unused).unwrap_or(Slot::A))
+    }
+
+    /// Whether an entry starts what runs from a slot. The recovery system may be of the same release, and runs from none.
+    pub(super) fn runs(&self, entry: &EntryFacts) -> bool {
+        self.running_slot().is_some() && entry.root_hash == Some(self.boot.root_hash)
+    }
+
     /// The partitions of a slot, when the disk has both.
     pub(super) fn slot(&self, slot: Slot) -> Option<SlotFacts<'_>> {
         let (root, root_state) = find(&self.table, Role::Root(slot.into()))?;
@@ -73,6 +99,11 @@ impl NodeFacts {
     /// The entries that start the root with this hash, in the boot loader's order.
     pub(crate) fn entries_of(&self, root_hash: &Digest) -> Vec<&EntryFacts> {
         self.in_boot_order().into_iter().filter(|entry| entry.root_hash == Some(*root_hash)).collect()
+    }
+
+    /// Whether somebody went back from the release with this root hash.
+    pub fn is_set_aside(&self, root_hash: &Digest) -> bool {
+        self.entries_of(root_hash).iter().any(|entry| is_set_aside(&entry.name))
     }
 
     /// The entries that lead into a slot as its partitions are named now, in the boot loader's order.

@@ -4,12 +4,12 @@ use basalt_formats::{
     bootentry::EntryName,
     gpt::{self, GptError, Parsed, Table},
 };
-use basalt_image::layout::{Role, State, verity_ids};
+use basalt_image::layout::{Role, State, System, verity_ids};
 use basalt_types::{ByteSize, Digest, Guid, ImageVersion, Slot};
 use serde::{Serialize, Serializer};
 
 use super::loader::ENTRIES;
-use crate::boot::to_hex;
+use crate::{BootSlot, boot::to_hex};
 
 /// What an upgrade or a way back will do, in order. At the end of each step, and at every write within it, the machine boots
 /// the old release or the new one.
@@ -17,13 +17,26 @@ use crate::boot::to_hex;
 #[serde(rename_all = "camelCase")]
 pub struct UpgradePlan {
     /// What runs.
-    pub from: Release,
+    pub from: Running,
     /// What will run after the next boot.
     pub to: Release,
     /// What to do.
     pub steps: Vec<UpgradeStep>,
     /// What is fine already; an empty plan says here why it is empty.
     pub notes: Vec<UpgradeNote>,
+}
+
+/// What runs, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Running {
+    /// Its version.
+    pub version: ImageVersion,
+    /// Its root hash.
+    #[serde(serialize_with = "to_hex")]
+    pub root_hash: Digest,
+    /// The slot, or the recovery system.
+    pub slot: BootSlot,
 }
 
 /// A release and its place.
@@ -149,18 +162,15 @@ impl UpgradeStep {
     /// # Errors
     /// When the table can't be written.
     pub fn table_writes(&self, on_disk: &Parsed) -> Result<Vec<gpt::Step>, GptError> {
-        match self.wanted_table(&on_disk.table) {
-            Some(wanted) => wanted.update_writes(on_disk),
-            None => Ok(Vec::new()),
-        }
+        table_writes(on_disk, self.wanted_table(&on_disk.table))
     }
 
     /// The table that this step wants; none when it does not touch it.
     pub(super) fn wanted_table(&self, table: &Table) -> Option<Table> {
         match self {
-            Self::ReopenSlot { slot } => Some(in_state(table, *slot, State::Partial, None)),
+            Self::ReopenSlot { slot } => Some(in_state(table, (*slot).into(), State::Partial, None)),
             Self::FinishSlot { slot, root_hash } => {
-                Some(in_state(table, *slot, State::Finished, Some(verity_ids(root_hash))))
+                Some(in_state(table, (*slot).into(), State::Finished, Some(verity_ids(root_hash))))
             }
             Self::RemoveEntry { .. }
             | Self::WriteRoot { .. }
@@ -171,12 +181,17 @@ impl UpgradeStep {
     }
 }
 
-/// The table with both partitions of a slot in this state, and with these ids if there are some.
-fn in_state(table: &Table, slot: Slot, state: State, ids: Option<[Guid; 2]>) -> Table {
+/// The writes to the table that a step wants, if it wants one.
+pub(super) fn table_writes(on_disk: &Parsed, wanted: Option<Table>) -> Result<Vec<gpt::Step>, GptError> {
+    wanted.map_or(Ok(Vec::new()), |wanted| wanted.update_writes(on_disk))
+}
+
+/// The table with both partitions of a system in this state, and with these ids if there are some.
+pub(super) fn in_state(table: &Table, system: System, state: State, ids: Option<[Guid; 2]>) -> Table {
     let mut wanted = table.clone();
     for partition in &mut wanted.partitions {
         let Some((role, _)) = Role::of_partition(partition) else { continue };
-        let place = [Role::Root(slot.into()), Role::Verity(slot.into())].iter().position(|own| *own == role);
+        let place = [Role::Root(system), Role::Verity(system)].iter().position(|own| *own == role);
         let Some(place) = place else { continue };
         partition.label = Some(role.label(state));
         partition.attributes = role.attributes(state);
@@ -199,7 +214,11 @@ impl UpgradePlan {
 impl fmt::Display for UpgradePlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, to, steps, notes } = self;
-        writeln!(f, "{} in slot {} → {} in slot {}", from.version, from.slot, to.version, to.slot)?;
+        let place = match from.slot {
+            BootSlot::Recovery => "the recovery system".to_owned(),
+            slot @ (BootSlot::A | BootSlot::B | BootSlot::Live) => format!("slot {slot}"),
+        };
+        writeln!(f, "{} in {place} → {} in slot {}", from.version, to.version, to.slot)?;
         if steps.is_empty() {
             writeln!(f, "nothing to do:")?;
         }

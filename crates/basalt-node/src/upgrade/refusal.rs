@@ -21,6 +21,12 @@ pub enum UpgradeRefusal {
         /// Its partition that is missing.
         role: Role,
     },
+    /// The disk has no room for a recovery system.
+    #[error("the disk has no recovery system: it lacks `{role}`")]
+    NoRecovery {
+        /// Its partition that is missing.
+        role: Role,
+    },
     /// The release is another image's.
     #[error("this machine runs the image `{running}`, and the release is of `{wanted}`")]
     OtherImage {
@@ -82,7 +88,7 @@ pub enum UpgradeRefusal {
     #[error("no boot entry starts what runs, so there would be nothing to fall back to")]
     RunningHasNoEntry,
     /// What runs was not found good yet, and the other slot may hold the last release that was.
-    #[error("what runs was not found good yet (`{file}`), and until then the other slot stays as it is")]
+    #[error("what runs was not found good yet (`{file}`), and until then nothing is overwritten")]
     NotFoundGood {
         /// Its entry.
         #[serde(serialize_with = "as_text")]
@@ -123,10 +129,15 @@ impl UpgradeRefusal {
     /// What to do next.
     pub fn hint(&self) -> String {
         match self {
-            Self::NoSlot { .. } => "boot the machine from its disk".into(),
+            Self::NoSlot { .. } => "boot the machine from a slot of its disk".into(),
             Self::MissingSlot { .. } => {
                 "`basalt-agent provision --plan` says why the first boot did not make it; a recipe with `disk.slotB: false` \
                  makes machines that are not upgraded"
+                    .into()
+            }
+            Self::NoRecovery { .. } => {
+                "`basalt-agent provision --plan` says why the first boot did not make it; a recipe with `disk.recovery: false` \
+                 makes machines without one"
                     .into()
             }
             Self::OtherImage { .. } => "give a release of this machine's image; another image is installed anew".into(),

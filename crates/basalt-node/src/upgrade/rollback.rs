@@ -36,7 +36,7 @@ pub fn plan_rollback(facts: &NodeFacts) -> Result<UpgradePlan, Vec<UpgradeRefusa
     });
     let aside = if older { set_aside(own) } else { None };
     let steps: Vec<_> = again.into_iter().chain(aside).collect();
-    let (from, to) = releases(facts, running, (version, root_hash));
+    let (from, to) = releases(facts, !running, (version, root_hash));
     Ok(UpgradePlan { from, to, steps, notes: Vec::new() })
 }
 
@@ -46,7 +46,7 @@ fn next_anyway(facts: &NodeFacts, running: Slot) -> Option<UpgradePlan> {
     let next = facts.in_boot_order().into_iter().next()?;
     let root_hash = next.root_hash.filter(|hash| slot.holds(hash))?;
     let (_, version) = next.name.image()?;
-    let (from, to) = releases(facts, running, (version, root_hash));
+    let (from, to) = releases(facts, !running, (version, root_hash));
     let notes = vec![UpgradeNote::NextAnyway { file: next.name.clone() }];
     Some(UpgradePlan { from, to, steps: Vec::new(), notes })
 }

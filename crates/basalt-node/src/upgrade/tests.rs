@@ -27,7 +27,7 @@ fn hash(version: &str) -> Digest {
 }
 
 /// A machine that was installed with release 1.0 and has booted it well.
-fn machine() -> NodeFacts {
+pub(super) fn machine() -> NodeFacts {
     let ids = ImageIds { disk: Guid::from_u128(0xd15c), esp: Guid::from_u128(0xe5b) };
     let mut table = plan_image(&layout(), Architecture::Amd64, &hash("1.0"), ids).table;
     table.total_sectors = ByteSize::mib(512).get() / 512;
@@ -248,6 +248,48 @@ fn nothing_to_go_back_to_is_said() {
         words(&facts),
         "there is no other release to go back to: slot a holds a release that no boot entry starts"
     );
+}
+
+/// The recovery system of release 1.0 runs.
+fn recovering(mut facts: NodeFacts) -> NodeFacts {
+    facts.image.version = "1.0".parse().unwrap();
+    (facts.boot.slot, facts.boot.root_hash) = (Some(BootSlot::Recovery), hash("1.0"));
+    facts
+}
+
+#[test]
+fn from_the_recovery_system_its_own_release_mends_the_slot_that_has_it() {
+    let mut facts = recovering(machine());
+    // Its UKI is torn, and no root is read from it.
+    facts.esp.entries[0].root_hash = None;
+    let plan = plan_upgrade(&facts, &release("1.0"), Allowed::default()).unwrap();
+    insta::assert_snapshot!(plan, @r"
+    1.0 in the recovery system → 1.0 in slot a
+     1. remove EFI/Linux/edge_1.0.efi, which is replaced
+     2. mark slot a as unfinished
+     3. write the root of 15 MiB into slot a
+     4. read slot a back, write its hash tree, and expect the root hash d0ff5974b6aa52cf…
+     5. mark slot a as finished, with the ids of its root hash
+     6. write the UKI of 12 MiB to EFI/Linux/basalt-upgrade.partial
+     7. rename EFI/Linux/basalt-upgrade.partial to edge_1.0+3-0.efi: the next boot tries it
+    ");
+    let mended = rebooted(apply(facts, &plan));
+    assert_eq!((mended.boot.slot, mended.image.version.as_str()), (Some(BootSlot::A), "1.0"));
+}
+
+#[test]
+fn from_the_recovery_system_the_last_good_release_stays_and_steps_out_of_the_way() {
+    let upgrade = |facts: NodeFacts, version| {
+        let plan = plan_upgrade(&facts, &release(version), Allowed::default()).unwrap();
+        (plan.to.slot, rebooted(apply(facts, &plan)))
+    };
+    let (slot, facts) = upgrade(machine(), "2.0");
+    assert_eq!((slot, facts.boot.slot), (Slot::B, Some(BootSlot::B)));
+    // 2.0 was found good and does not come up any more: 1.5 goes where 1.0 is, and is booted.
+    let (slot, facts) = upgrade(recovering(facts), "1.5");
+    assert_eq!((slot, facts.image.version.as_str()), (Slot::A, "1.5"));
+    let files: Vec<&str> = facts.esp.entries.iter().map(|entry| entry.file.as_str()).collect();
+    assert!(files.contains(&"edge_2.0+0-0.efi"), "{files:?}");
 }
 
 #[test]

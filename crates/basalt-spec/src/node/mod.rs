@@ -9,6 +9,7 @@
 
 mod account;
 mod check;
+mod extension;
 mod file;
 mod image;
 mod interface;
@@ -32,6 +33,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use account::NodeUser;
+pub use extension::{Extension, ExtensionSource};
 pub use file::{NodeFile, NodeFileContent};
 pub use image::{Health, HealthCheck, ImageWish, Probe, Upgrade, UpgradeMode};
 pub use interface::{Addressing, Dhcp, Interface, InterfaceKind, Match, Route};
@@ -47,7 +49,7 @@ pub(crate) use schema::mark_named;
 pub use storage::{
     After, DataDisk, DataEncryption, DiskBus, DiskRule, Encryption, Install, Mount, Preference, Unlock,
 };
-pub use system::{DropIn, Extension, ExtensionSource, Hook, Script, Stage, Unit, UnitState};
+pub use system::{DropIn, Hook, Script, Stage, Unit, UnitState};
 
 use crate::{
     diagnostic::SpecError,

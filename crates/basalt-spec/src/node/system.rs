@@ -1,12 +1,8 @@
-use basalt_types::{Digest, ImageRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    one_of,
-    words::{HttpUrl, ItemName, Span},
-};
-use crate::words::{AbsolutePath, UnitName, text_word};
+use super::words::{ItemName, Span};
+use crate::words::{UnitName, text_word};
 
 /// A systemd unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,91 +42,6 @@ pub struct DropIn {
     /// The text.
     pub content: String,
 }
-
-/// A system or configuration extension (systemd-sysext(8)): a signed disk image that adds to `/usr` or `/etc`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "WrittenExtension", into = "WrittenExtension")]
-pub struct Extension {
-    /// Its name; documents merge extensions by it.
-    pub name: ItemName,
-    /// Where it comes from.
-    pub source: ExtensionSource,
-}
-
-/// Where an extension comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExtensionSource {
-    /// A registry, a layout or an archive.
-    Image(ImageRef),
-    /// An address and the digest of what is there.
-    Url(HttpUrl, Digest),
-    /// A file on the machine.
-    Path(AbsolutePath),
-}
-
-/// An extension: exactly one of `ref`, `url` (with `digest`) and `path`.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping such as `name: k3s`")]
-#[schemars(rename = "Extension")]
-#[schemars(extend("oneOf" = [{"required": ["ref"]}, {"required": ["url", "digest"]}, {"required": ["path"]}]))]
-struct WrittenExtension {
-    /// Its name; documents merge extensions by it.
-    name: ItemName,
-    /// An OCI image, as in `image.ref`.
-    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
-    reference: Option<ImageRef>,
-    /// An address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    url: Option<HttpUrl>,
-    /// What is at `url`: `sha256:` and 64 hex digits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    digest: Option<Digest>,
-    /// A file on the machine.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    path: Option<AbsolutePath>,
-}
-
-/// Why the keys of an extension don't go together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum ExtensionError {
-    #[error(transparent)]
-    NotOne(#[from] one_of::NotOne),
-    #[error("the extension `{0}` needs `digest` beside `url`, and only there")]
-    Digest(ItemName),
-}
-
-impl TryFrom<WrittenExtension> for Extension {
-    type Error = ExtensionError;
-
-    fn try_from(written: WrittenExtension) -> Result<Self, ExtensionError> {
-        let WrittenExtension { name, reference, url, digest, path } = written;
-        if url.is_some() != digest.is_some() {
-            return Err(ExtensionError::Digest(name));
-        }
-        let source = one_of::one_of(
-            &format!("the extension `{name}`"),
-            [
-                ("ref", reference.map(ExtensionSource::Image)),
-                ("url", url.zip(digest).map(|(url, digest)| ExtensionSource::Url(url, digest))),
-                ("path", path.map(ExtensionSource::Path)),
-            ],
-        )?;
-        Ok(Self { name, source })
-    }
-}
-
-impl From<Extension> for WrittenExtension {
-    fn from(Extension { name, source }: Extension) -> Self {
-        let bare = Self { name, reference: None, url: None, digest: None, path: None };
-        match source {
-            ExtensionSource::Image(reference) => Self { reference: Some(reference), ..bare },
-            ExtensionSource::Url(url, digest) => Self { url: Some(url), digest: Some(digest), ..bare },
-            ExtensionSource::Path(path) => Self { path: Some(path), ..bare },
-        }
-    }
-}
-
-one_of::schema_of!(Extension, WrittenExtension);
 
 /// A script of the operator's at a named stage of the machine's life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

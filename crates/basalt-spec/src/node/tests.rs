@@ -98,6 +98,8 @@ refuses! {
     a_check_of_nothing: "  upgrade: {health: {checks: [{name: a}]}}\n" => MissingKey at 4:31, "needs one of `unit`";
     a_window_without_hours: "  upgrade: {window: Sun}\n" => BadValue at 4:21, "window of time";
     a_url_without_digest: "  extensions: [{name: a, url: 'https://x.example/a'}]\n" => BadValue at 4:16, "needs `digest`";
+    a_reference_with_two_digests: "  extensions: [{name: a, ref: 'x.example/a@sha256:0000000000000000000000000000000000000000000000000000000000000000', digest: 'sha256:1111111111111111111111111111111111111111111111111111111111111111'}]\n"
+        => BadValue at 4:16, "another one in `digest`";
     a_disk_that_can_not_be: "  disks: [{name: a, match: {minSize: 2GiB, maxSize: 1GiB}}]\n" => Conflict at 4:28, "no disk";
     a_pcr_that_is_not_there: "  encryption: {data: {unlock: [tpm2], pcrs: [24]}}\n" => Conflict at 4:46, "no PCR 24";
     nothing_that_unlocks: "  encryption: {data: {unlock: []}}\n" => Conflict at 4:31, "nothing would open";

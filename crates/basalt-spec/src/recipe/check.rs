@@ -21,6 +21,7 @@ pub(super) fn conflicts(recipe: &Recipe, root: &Node) -> Vec<Problem> {
         }),
     );
     found.twice("files", Some("path"), recipe.files.iter().map(|file| file.path.to_string()));
+    found.twice("releaseKeys", None, recipe.release_keys.iter().map(ToString::to_string));
     found.twice("users", Some("name"), recipe.users.iter().map(|user| user.name.to_string()));
     let numbered = recipe.users.iter().enumerate().filter_map(|(index, user)| Some((index, user.uid?)));
     found.twice_at("users", Some("uid"), numbered.map(|(index, uid)| (index, uid.to_string())));

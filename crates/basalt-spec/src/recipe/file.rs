@@ -1,7 +1,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Recipe;
 use crate::words::{AbsolutePath, Owner, RelativePath, UnixMode};
+
+/// Where a machine has the keys of those who may sign its releases, each a file of the name that it had beside the recipe.
+pub const RELEASE_KEYS: &str = "/usr/lib/basalt/release-keys";
 
 /// A file, directory or symbolic link to add.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +62,22 @@ struct WrittenEntry {
     /// The owner as `user:group`, in names of the image or in numbers.
     #[serde(default = "Owner::root")]
     owner: Owner,
+}
+
+impl Recipe {
+    /// The files that a tree gets: those of `files`, and those that `releaseKeys` stands for.
+    pub fn all_files(&self) -> impl Iterator<Item = FileEntry> {
+        let keys = self.release_keys.iter().filter_map(|key| {
+            let name = key.as_str().rsplit('/').next()?;
+            Some(FileEntry {
+                path: format!("{RELEASE_KEYS}/{name}").parse().ok()?,
+                content: FileContent::Source(key.clone()),
+                mode: UnixMode::from_bits(0o644),
+                owner: Owner::root(),
+            })
+        });
+        self.files.iter().cloned().chain(keys)
+    }
 }
 
 /// Why the keys of an entry don't go together.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, check};
+use super::{Recipe, afar, check};
 use crate::{diagnostic::SpecError, words::RecipePath, yaml};
 
 /// A recipe as it was written: which keys are there, and which only have their defaults.
@@ -23,6 +23,26 @@ impl Written {
         let conflicts = check::conflicts(&document.value, &document.root);
         if !conflicts.is_empty() {
             return Err(SpecError::new(file, text, conflicts));
+        }
+        Ok(Self { recipe: document.value, keys: document.root.keys().map(str::to_owned).collect() })
+    }
+
+    /// Reads a recipe that came from afar, without its folder: as [`Written::parse`], and a key that names a file of the
+    /// machine that builds, or a host that it does not reach, is a problem.
+    ///
+    /// # Errors
+    /// As [`Recipe::parse`].
+    pub fn parse_from_afar(
+        file: &str,
+        text: &str,
+        reaches: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, SpecError> {
+        let document: yaml::Document<Recipe> =
+            yaml::read(text).map_err(|problems| SpecError::new(file, text, problems))?;
+        let mut problems = check::conflicts(&document.value, &document.root);
+        problems.extend(afar::problems(&document.value, &document.root, reaches));
+        if !problems.is_empty() {
+            return Err(SpecError::new(file, text, problems));
         }
         Ok(Self { recipe: document.value, keys: document.root.keys().map(str::to_owned).collect() })
     }

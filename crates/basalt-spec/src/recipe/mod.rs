@@ -3,6 +3,7 @@
 //! `text → Recipe::parse → Recipe` (every word checked, every default filled in, no contradiction) or every problem
 //! with its place. A recipe says what is wanted; which packages that means is the lock's.
 
+mod afar;
 mod base;
 mod check;
 mod disk;
@@ -26,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{Base, DebianBase, Pocket};
 pub use disk::{Compression, Disk, FileSystem, SlotSize};
-pub use file::{FileContent, FileEntry};
+pub use file::{FileContent, FileEntry, RELEASE_KEYS};
 pub use implied::Implied;
 pub use inherit::Written;
 pub use oci::OciBase;
@@ -38,7 +39,8 @@ pub use user::User;
 use crate::{
     diagnostic::SpecError,
     words::{
-        Hostname, KernelArg, Keymap, LocaleName, PackageName, PackageSpec, RecipePath, Timezone, UnitName,
+        Hostname, KernelArg, Keymap, LocaleName, PackageName, PackageSpec, RecipePath, RelativePath,
+        Timezone, UnitName,
     },
 };
 
@@ -85,6 +87,11 @@ pub struct Recipe {
     /// Files, directories and symbolic links to add; they win over what packages bring.
     #[serde(default)]
     pub files: Vec<FileEntry>,
+    /// Who may sign releases for machines with this image: files with a public key or a certificate in PEM, such as
+    /// `keys/release.pub`. Such a machine upgrades to nothing that none of them signed. Without this, it upgrades to
+    /// whatever the registry gives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub release_keys: Vec<RelativePath>,
     /// Which systemd units start.
     #[serde(default)]
     pub units: Units,

@@ -75,6 +75,8 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         return update::run(arguments);
     }
     setup::run()?;
+    // Packing is measured last, by `cargo bench`: that it is missing must not show after ten minutes.
+    tool::plan("cargo", "cargo")?;
     let bench = contenders::observe(arguments.dist.clone())?;
     let machine = facts::observe(&bench.tree)?;
     let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));

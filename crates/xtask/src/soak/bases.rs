@@ -157,6 +157,7 @@ fn write_layout(folder: &Path, layer: &[u8]) -> Done {
         artifact_type: None,
         config: writer.insert(media::CONFIG, &json(&config)?)?,
         layers: vec![writer.insert(media::LAYER, layer)?],
+        subject: None,
         annotations: BTreeMap::new(),
     };
     let root = writer.insert(media::MANIFEST, &json(&manifest)?)?;

@@ -9,6 +9,7 @@ mod fallback;
 mod fuzz;
 mod properties;
 mod trees;
+mod upgrades;
 
 use basalt_exec::command::{Command, Program};
 use std::{fs::OpenOptions, io::Write as _, path::PathBuf};
@@ -61,9 +62,6 @@ pub(crate) enum Arguments {
     },
     /// Let an upgraded machine fail in each way of the fallback table, and expect the old release and the reason
     Fallback {
-        /// The folder with the image
-        #[arg(long, default_value = "out")]
-        image: PathBuf,
         /// Only rows whose name contains this; the others' outcomes stay those of their last run
         #[arg(long)]
         only: Option<String>,
@@ -71,8 +69,11 @@ pub(crate) enum Arguments {
         #[arg(long)]
         base: Option<PathBuf>,
     },
-    /// Read changed EROFS images: no panic, no memory without a bound
+    /// Read changed bytes: no panic, no memory without a bound
     Fuzz {
+        /// By what
+        #[arg(value_enum, default_value = "erofs")]
+        readers: fuzz::Readers,
         /// How many
         #[arg(long, default_value_t = 10_000_000)]
         executions: u64,
@@ -82,6 +83,12 @@ pub(crate) enum Arguments {
     },
     /// Pack a Debian tree of over 300 packages and the Rust toolchain with every method; the kernel and fsck.erofs read them
     Trees,
+    /// Kill a machine (SIGKILL) at a random moment of an upgrade, boot it again, expect the old or the new release, and finish
+    Upgrades {
+        /// How often
+        #[arg(long, default_value_t = 50)]
+        count: u32,
+    },
     /// Run the property tests of the pure crates with new random cases
     Properties {
         /// How often
@@ -106,17 +113,19 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         Arguments::Kills { count, dist } => {
             (format!("kills --count {count}"), builds::kill(*count, dist.clone())?)
         }
-        Arguments::Fallback { image, only, base } => {
-            let result = fallback::run(image, only.as_deref(), base.clone())?;
+        Arguments::Fallback { only, base } => {
+            let result = fallback::run(only.as_deref(), base.clone())?;
             if only.is_some() {
                 return Ok(());
             }
             ("fallback".to_owned(), result)
         }
-        Arguments::Fuzz { executions, seed } => {
-            (format!("fuzz --executions {executions} --seed {seed}"), fuzz::run(*executions, *seed)?)
-        }
+        Arguments::Fuzz { readers, executions, seed } => (
+            format!("fuzz {} --executions {executions} --seed {seed}", readers.name()),
+            fuzz::run(*readers, *executions, *seed)?,
+        ),
         Arguments::Trees => ("trees".to_owned(), trees::run()?),
+        Arguments::Upgrades { count } => (format!("upgrades --count {count}"), upgrades::run(*count)?),
         Arguments::Properties { count, cases } => {
             (format!("properties --count {count} --cases {cases}"), properties::run(*count, *cases)?)
         }

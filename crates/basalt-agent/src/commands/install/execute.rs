@@ -11,7 +11,7 @@ use basalt_types::ByteSize;
 
 use super::request::{Request, Wanted};
 use crate::{
-    commands::upgrade::{network, unusable},
+    commands::upgrade::{network, trust, unusable},
     error::{AgentError, AgentResult, Kind, OrFail as _},
     execute::{
         DiskMedium,
@@ -92,6 +92,7 @@ impl Prepared {
         let entry = EntryName::of_image(&info.name, &info.version, Some(Tries::fresh(TRIES)));
         let files = BootFiles {
             architecture: info.architecture,
+            guard: std::mem::take(&mut running.guard),
             loader: std::mem::take(&mut running.loader),
             entry: entry.to_string(),
             uki: uki.filter(|_| other.is_none()),
@@ -122,7 +123,7 @@ fn open<'c>(
     running: &UpdateInfo,
 ) -> AgentResult<Release<'c>> {
     let Wanted { reference, digest, insecure: _ } = wanted;
-    release(client, access, reference, running.architecture, digest.as_ref()).map_err(unusable)
+    release(client, access, reference, running.architecture, &trust(*digest)?).map_err(unusable)
 }
 
 /// Takes the disk for itself, sees that nothing has changed since `plan` was shown, and does it.

@@ -8,7 +8,7 @@ use basalt_node::upgrade::boot_order;
 use basalt_types::{Architecture, Guid};
 
 use super::{
-    tests::{From, LOADER, install, plan, used_disk},
+    tests::{From, GUARD, LOADER, install, plan, used_disk},
     *,
 };
 use crate::{
@@ -44,10 +44,10 @@ fn start(world: &World) -> Starts {
     };
     let esp = window(esp);
     let Ok(listing) = fat::read(&esp, 0) else { return Starts::Nothing };
-    match listing.read_file("EFI/BOOT/BOOTX64.EFI") {
-        Err(_) => return Starts::Nothing,
-        Ok(loader) if loader != LOADER => return Starts::Broken("the loader"),
-        Ok(_) => {}
+    match ["EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"].map(|path| listing.read_file(path)) {
+        [Err(_), _] => return Starts::Nothing,
+        [Ok(guard), Ok(loader)] if guard == GUARD && loader == LOADER => {}
+        [Ok(_), _] => return Starts::Broken("the loader"),
     }
     let names = listing.items().filter_map(|item| item.path.strip_prefix("EFI/Linux/")?.parse().ok());
     let names: Vec<EntryName> = names.collect();
@@ -84,7 +84,8 @@ fn with_old_system(release: &TestRelease) -> World {
         world.write(write.offset, &write.bytes);
     }
     let mut root = fat::Directory::new();
-    root.insert("EFI/BOOT/BOOTX64.EFI", LOADER).unwrap();
+    root.insert("EFI/BOOT/BOOTX64.EFI", GUARD).unwrap();
+    root.insert("EFI/systemd/systemd-bootx64.efi", LOADER).unwrap();
     root.insert("EFI/Linux/edge_0.9.efi", release.uki.as_slice()).unwrap();
     let volume =
         fat::Volume { size: layout.esp, label: "ESP".parse().unwrap(), volume_id: 1, epoch: 0, root };

@@ -7,7 +7,10 @@ use basalt_formats::{
     ReadAt as _, WriteAt,
     fat::{Directory, Volume},
 };
-use basalt_image::layout::Role;
+use basalt_image::{
+    esp::{LOADER_CONF, Programs},
+    layout::Role,
+};
 use basalt_node::install::EspFile;
 use basalt_types::{Architecture, ByteSize};
 
@@ -16,8 +19,6 @@ use crate::execute::upgrade::{UpgradeError, check_uki, window};
 
 /// The bytes that make a FAT volume one: its boot sector.
 const SECTOR: usize = 512;
-/// What the loader is told: as on the disk that a build writes (`basalt-factory`, `outputs/esp.rs`).
-pub(crate) const LOADER_CONF: &str = "timeout 0\neditor no\n";
 /// The document of the machine: systemd-stub(7) hands it over, and `config` reads it there.
 const DOCUMENT: &str = "loader/credentials/basalt.node.cred";
 
@@ -25,6 +26,8 @@ const DOCUMENT: &str = "loader/credentials/basalt.node.cred";
 #[derive(Debug)]
 pub(crate) struct BootFiles {
     pub(crate) architecture: Architecture,
+    /// The program that firmware starts.
+    pub(crate) guard: Vec<u8>,
     /// systemd-boot.
     pub(crate) loader: Vec<u8>,
     /// The name of the UKI in `EFI/Linux`.
@@ -40,12 +43,8 @@ pub(crate) struct BootFiles {
 impl BootFiles {
     /// The files but the UKI.
     fn fixed(&self) -> Vec<(String, &[u8])> {
-        let efi = self.architecture.efi();
-        let mut files = vec![
-            (format!("EFI/BOOT/BOOT{}.EFI", efi.to_uppercase()), self.loader.as_slice()),
-            (format!("EFI/systemd/systemd-boot{efi}.efi"), &self.loader),
-            ("loader/loader.conf".to_owned(), LOADER_CONF.as_bytes()),
-        ];
+        let mut files = Programs { guard: &self.guard, loader: &self.loader }.on_disk(self.architecture);
+        files.push(("loader/loader.conf".to_owned(), LOADER_CONF.as_bytes()));
         files.extend(self.document.as_ref().map(|document| (DOCUMENT.to_owned(), document.as_slice())));
         files
     }

@@ -24,12 +24,10 @@ use basalt_node::install::{InstallStep, Span};
 use basalt_types::Slot;
 
 use super::{
-    Medium,
+    Medium, apply,
     upgrade::{UpgradeError, write_hash_tree},
 };
 pub(crate) use esp::BootFiles;
-#[cfg(test)]
-use esp::LOADER_CONF;
 
 /// Zeros are written so many at a time.
 const BATCH: usize = 1 << 20;
@@ -160,14 +158,7 @@ impl Install<'_> {
 
     fn finish_table(&self) -> Result<(), InstallError> {
         let on_disk = Table::parse(self.disk, self.disk.sector_size())?;
-        for step in InstallStep::finishing(&on_disk)? {
-            match step {
-                gpt::Step::Write(gpt::Write { offset, bytes }) => self.disk.write(offset, &bytes),
-                gpt::Step::Flush => self.disk.flush(),
-            }
-            .map_err(disk("written"))?;
-        }
-        Ok(())
+        apply(self.disk, InstallStep::finishing(&on_disk)?).map_err(disk("written"))
     }
 }
 

@@ -1,7 +1,10 @@
 use std::sync::Mutex;
 
 use basalt_formats::fat;
-use basalt_image::layout::{GrowthIds, Role, verity_ids};
+use basalt_image::{
+    esp::LOADER_CONF,
+    layout::{GrowthIds, Role, verity_ids},
+};
 use basalt_node::install::{
     BlockDisk, BlockPartition, Content, InstallFacts, InstallPlan, InstallWish, Permits, parse_rule,
     plan_install,
@@ -15,6 +18,7 @@ use crate::execute::upgrade::{
 };
 
 pub(super) const LOADER: &[u8] = b"MZ systemd-boot";
+pub(super) const GUARD: &[u8] = b"MZ basalt-guard";
 const DOCUMENT: &[u8] = b"apiVersion: basalt.dev/v1alpha1\nkind: NodeConfig\n";
 
 /// Where the release comes from.
@@ -64,6 +68,7 @@ pub(super) fn plan(release: &TestRelease, world: &World) -> InstallPlan {
 fn files(release: &TestRelease) -> BootFiles {
     BootFiles {
         architecture: Architecture::Amd64,
+        guard: GUARD.to_vec(),
         loader: LOADER.to_vec(),
         entry: format!("edge_{}+3-0.efi", release.info.version),
         uki: Some(release.uki.clone()),
@@ -131,7 +136,7 @@ fn an_installed_disk_has_the_layout_the_release_and_the_document() {
         let esp = window(&recorder, Role::Esp).unwrap();
         let listing = fat::read(&esp, 0).unwrap();
         for (path, bytes) in [
-            ("EFI/BOOT/BOOTX64.EFI", LOADER),
+            ("EFI/BOOT/BOOTX64.EFI", GUARD),
             ("EFI/systemd/systemd-bootx64.efi", LOADER),
             ("EFI/Linux/edge_1.0+3-0.efi", &release.uki),
             ("loader/loader.conf", LOADER_CONF.as_bytes()),

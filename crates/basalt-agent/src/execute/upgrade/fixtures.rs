@@ -85,7 +85,9 @@ impl TestRelease {
     /// A release whose root has these blocks; equal numbers give equal blocks, 0 gives zeros.
     pub(crate) fn new(version: &str, blocks: &[u64]) -> Self {
         let root: Vec<u8> = blocks.iter().flat_map(|seed| block(*seed)).collect();
-        let (salt, uuid) = (Salt::new(from_hex(SALT)).unwrap(), Guid::from_u128(0x7ee));
+        let uuid = Guid::from_u128(0x7ee);
+        let verity = Verity { salt: SALT.into(), uuid };
+        let salt = Salt::new(verity.salt_bytes().unwrap()).unwrap();
         let leaves = LeafHashes::new(Params { salt, uuid, data_blocks: blocks.len() as u64 }).unwrap();
         leaves.feed(0, &root).unwrap();
         let tree = leaves.finish().unwrap();
@@ -104,7 +106,7 @@ impl TestRelease {
             epoch: 0,
             kernel: "6.12".into(),
             root: Blob { size: ByteSize::bytes(root.len() as u64), digest: tree.root },
-            verity: Verity { salt: SALT.into(), uuid },
+            verity,
             uki: Blob { size: ByteSize::bytes(uki.len() as u64), digest: Digest::of(&uki) },
             layout: layout(),
         };
@@ -280,7 +282,7 @@ impl World {
         let facts = self.facts(running);
         let entry = facts.esp.entries.iter().find(|entry| entry.root_hash == Some(running.root.digest));
         Own {
-            slot: Some(if facts.boot.slot == Some(BootSlot::A) { Slot::A } else { Slot::B }),
+            system: facts.boot.slot.and_then(BootSlot::system),
             uki: entry.map(|entry| self.file(&entry.file).to_vec()).unwrap_or_default(),
             partial: self.file(PARTIAL).to_vec(),
         }

@@ -19,15 +19,18 @@ use basalt_formats::{
     ReadAt as _, WriteAt,
     chunks::{AssembleError, Assembly, FetchRange, Index, Part, Plan},
     cmdline::CommandLine,
-    gpt::{self, GptError, Table},
+    gpt::{GptError, Table},
     uki::{self, UkiError},
     verity::{BLOCK_SIZE, HashTree, LeafHashes, Params, Salt, SuperblockError, VerityError},
 };
-use basalt_image::{layout::Role, update::UpdateInfo};
+use basalt_image::{
+    layout::{Role, System},
+    update::UpdateInfo,
+};
 use basalt_node::upgrade::{Removal, Renaming, UpgradeStep};
 use basalt_types::{Digest, Slot};
 
-use super::Medium;
+use super::{Medium, apply};
 use crate::observe::Window;
 pub(crate) use survey::Survey;
 
@@ -46,8 +49,8 @@ pub(crate) trait EntryFiles {
 /// What a machine has of the release that it runs, and of the one that it was about to run.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
-    /// The slot that runs.
-    pub(crate) slot: Option<Slot>,
+    /// The system that runs: a slot, or recovery.
+    pub(crate) system: Option<System>,
     /// Its UKI.
     pub(crate) uki: Vec<u8>,
     /// What an upgrade that was cut left of a UKI.
@@ -180,14 +183,7 @@ impl Upgrade<'_> {
 
     fn write_table(&self, step: &UpgradeStep) -> Result<(), UpgradeError> {
         let on_disk = Table::parse(self.disk, self.disk.sector_size())?;
-        for write in step.table_writes(&on_disk)? {
-            match write {
-                gpt::Step::Write(gpt::Write { offset, bytes }) => self.disk.write(offset, &bytes),
-                gpt::Step::Flush => self.disk.flush(),
-            }
-            .map_err(disk("written"))?;
-        }
-        Ok(())
+        apply(self.disk, step.table_writes(&on_disk)?).map_err(disk("written"))
     }
 
     /// Puts both parts together: the root in the slot, the UKI in memory. What is in the slot already stays.
@@ -282,7 +278,7 @@ pub(crate) fn write_hash_tree(
 fn hash_tree(root: &Window<'_>, info: &UpdateInfo) -> Result<HashTree, UpgradeError> {
     const BATCH: usize = 1024;
     let data_blocks = info.root.size.get() / BLOCK_SIZE as u64;
-    let salt = Salt::new(from_hex(&info.verity.salt))?;
+    let salt = Salt::new(info.verity.salt_bytes().unwrap_or_default())?;
     let leaves = LeafHashes::new(Params { salt, uuid: info.verity.uuid, data_blocks })?;
     let mut buffer = vec![0; BATCH * BLOCK_SIZE];
     for first in (0..data_blocks).step_by(BATCH) {
@@ -317,19 +313,12 @@ pub(crate) fn root_of_uki(bytes: &[u8]) -> Result<String, UkiError> {
     })
 }
 
-/// The bytes that hex digits say; nothing where they are none, and then the root hash will be another one.
-fn from_hex(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pair = |pair: &[u8]| Some((digit(pair[0])? * 16 + digit(pair[1])?) as u8);
-    text.as_bytes().chunks_exact(2).filter_map(pair).collect()
-}
-
 pub(super) fn part_size(index: &Index, wanted: Part) -> u64 {
     index.parts().iter().find(|part| part.part == wanted).map_or(0, |part| part.size)
 }
 
 /// A partition of the disk as the table on it says.
-pub(super) fn window(disk: &dyn Medium, role: Role) -> Result<Window<'_>, UpgradeError> {
+pub(crate) fn window(disk: &dyn Medium, role: Role) -> Result<Window<'_>, UpgradeError> {
     let table = Table::parse(disk, disk.sector_size())?.table;
     let ours = |partition: &&_| Role::of_partition(partition).is_some_and(|(own, _)| own == role);
     let partition = table.partitions.iter().find(ours).ok_or(UpgradeError::NoPartition(role))?;

@@ -5,7 +5,7 @@ use basalt_formats::{
     chunks::{Coalescing, Index, Owned, Part, Plan, Stored},
     verity::{BLOCK_SIZE, Superblock},
 };
-use basalt_image::layout::Role;
+use basalt_image::layout::{Role, System};
 use basalt_types::{Digest, Slot};
 
 use super::{Own, UpgradeError, disk, window};
@@ -36,7 +36,7 @@ impl<'a> Survey<'a> {
         index: &Index,
     ) -> Result<Self, UpgradeError> {
         let target = window(medium, Role::Root(slot.into()))?;
-        let running = running_root(medium, own.slot.unwrap_or(!slot))?;
+        let running = running_root(medium, own.system.unwrap_or(System::from(!slot)))?;
         let mut owned = chunks_there(&target, index).map_err(disk("read"))?;
         let images: [(u32, &dyn ReadAt, Part); 3] = [
             (RUNNING_ROOT, &running, Part::Root),
@@ -92,9 +92,9 @@ impl<'a> Survey<'a> {
 }
 
 /// The root that runs: as much of its partition as its hash tree covers.
-fn running_root(medium: &dyn Medium, slot: Slot) -> Result<Window<'_>, UpgradeError> {
-    let tree = window(medium, Role::Verity(slot.into()))?;
-    let whole = window(medium, Role::Root(slot.into()))?;
+fn running_root(medium: &dyn Medium, system: System) -> Result<Window<'_>, UpgradeError> {
+    let tree = window(medium, Role::Verity(system))?;
+    let whole = window(medium, Role::Root(system))?;
     let size = Superblock::parse(&tree)?.data_blocks.saturating_mul(BLOCK_SIZE as u64).min(whole.size);
     Ok(Window { size, ..whole })
 }

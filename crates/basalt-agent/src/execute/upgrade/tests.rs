@@ -173,6 +173,6 @@ fn a_second_release_of_the_same_content_fetches_only_its_uki() {
     let own = installed(&one).own(&one.info);
     let plan = survey_of(&own, &Recorder::new(installed(&one)));
     assert!(plan.fetches_nothing(), "{:?}", plan.fetches);
-    let plan = survey_of(&Own { slot: own.slot, ..Own::default() }, &Recorder::new(installed(&one)));
+    let plan = survey_of(&Own { system: own.system, ..Own::default() }, &Recorder::new(installed(&one)));
     assert_eq!(plan.fetches.len(), 1);
 }

@@ -7,19 +7,18 @@ use basalt_formats::{
     verity::{BLOCK_SIZE, Superblock, SuperblockError},
 };
 use basalt_image::{
+    esp,
     layout::{ImageInfo, LIVE_ESP},
     update::{Blob, UpdateInfo, Verity},
 };
 use basalt_node::BootFacts;
-use basalt_types::{ByteSize, Digest};
+use basalt_types::{Architecture, ByteSize, Digest};
 
 use super::super::Window;
 use crate::execute::{DiskMedium, upgrade::root_of_uki};
 
 /// The verified root: `basalt-init` gives it this name.
 const ROOT: &str = "/dev/mapper/root";
-/// Where the package `systemd-boot-efi` has the boot loader.
-const LOADERS: &str = "/usr/lib/systemd/boot/efi";
 /// Media that are made for every machine count in sectors of these bytes.
 const PORTABLE_SECTOR: u32 = 512;
 /// A document on the medium; systemd-stub(7) looks for credentials in this folder.
@@ -31,8 +30,9 @@ pub(crate) struct Running {
     pub(crate) info: UpdateInfo,
     /// Its root, verified when it is read.
     pub(crate) root: DiskMedium,
-    /// The boot loader.
+    /// The boot loader, and the program before it: the medium's, which are signed when its release is.
     pub(crate) loader: Vec<u8>,
+    pub(crate) guard: Vec<u8>,
     /// The UKI; a system that came over the network has none.
     pub(crate) uki: Option<Vec<u8>>,
     /// The document on the medium.
@@ -48,7 +48,7 @@ pub(crate) enum RunningError {
     Disk(#[from] BlockError),
     #[error("the hash tree of what runs can't be read")]
     HashTree(#[from] SuperblockError),
-    #[error("the boot loader can't be read from {path}")]
+    #[error("the boot program {path} can't be read")]
     Loader { path: String, source: io::Error },
     #[error("the medium {device} has no partition table")]
     Table { device: String, source: GptError },
@@ -63,7 +63,7 @@ impl RunningError {
             Self::NotLive => {
                 "start the machine from the ISO, or over the network; `basalt-agent upgrade` changes what is installed"
             }
-            Self::Loader { .. } => "build the image with the package systemd-boot-efi",
+            Self::Loader { .. } => "build the image again: this one lacks a part",
             Self::Disk(_) | Self::HashTree(_) | Self::Table { .. } | Self::Esp { .. } => {
                 "the medium is damaged: write it again"
             }
@@ -78,10 +78,16 @@ pub(crate) fn running(image: &ImageInfo, boot: &BootFacts) -> Result<Running, Ru
     }
     let tree = DiskMedium(Disk::open(Path::new(&boot.verity_device))?);
     let Superblock { uuid, data_blocks, salt } = Superblock::parse(&tree)?;
-    let path = format!("{LOADERS}/systemd-boot{}.efi", image.architecture.efi());
-    let loader = fs::read(&path).map_err(|source| RunningError::Loader { path, source })?;
-    let medium = boot.disk.as_deref().map(|device| medium(device, boot.root_hash)).transpose()?;
-    let OnMedium { uki, document } = medium.unwrap_or_default();
+    let medium =
+        boot.disk.as_deref().map(|device| medium(device, boot.root_hash, image.architecture)).transpose()?;
+    let OnMedium { uki, document, loader, guard } = medium.unwrap_or_default();
+    // What came over the network has no medium, and takes what its root has.
+    let or_own = |found: Option<Vec<u8>>, path: String| match found {
+        Some(program) => Ok(program),
+        None => fs::read(&path).map_err(|source| RunningError::Loader { path, source }),
+    };
+    let loader = or_own(loader, esp::loader_in_image(image.architecture))?;
+    let guard = or_own(guard, esp::guard_in_image(image.architecture))?;
     let bytes = uki.as_deref().unwrap_or_default();
     let info = UpdateInfo {
         name: image.name.clone(),
@@ -99,7 +105,7 @@ pub(crate) fn running(image: &ImageInfo, boot: &BootFacts) -> Result<Running, Ru
         uki: Blob { size: ByteSize::bytes(bytes.len() as u64), digest: Digest::of(bytes) },
         layout: image.layout.clone(),
     };
-    Ok(Running { info, root: DiskMedium(Disk::open(Path::new(ROOT))?), loader, uki, document })
+    Ok(Running { info, root: DiskMedium(Disk::open(Path::new(ROOT))?), loader, guard, uki, document })
 }
 
 /// What there may be on a medium's boot partition.
@@ -107,10 +113,12 @@ pub(crate) fn running(image: &ImageInfo, boot: &BootFacts) -> Result<Running, Ru
 struct OnMedium {
     uki: Option<Vec<u8>>,
     document: Option<Vec<u8>>,
+    loader: Option<Vec<u8>>,
+    guard: Option<Vec<u8>>,
 }
 
-/// The UKI of this root on the medium's boot partition, and the document there.
-fn medium(device: &str, root: Digest) -> Result<OnMedium, RunningError> {
+/// What the medium's boot partition has: the UKI of this root, the programs before it, and a document.
+fn medium(device: &str, root: Digest, architecture: Architecture) -> Result<OnMedium, RunningError> {
     let disk = DiskMedium(Disk::open(Path::new(device))?);
     let table = Table::parse(&disk, PORTABLE_SECTOR);
     let table = table.map_err(|source| RunningError::Table { device: device.to_owned(), source })?.table;
@@ -121,8 +129,13 @@ fn medium(device: &str, root: Digest) -> Result<OnMedium, RunningError> {
     let esp = Window { whole: &disk, start: esp.start, size: esp.end - esp.start };
     let unread = |source| RunningError::Esp { device: device.to_owned(), source };
     let listing = fat::read(&esp, 0).map_err(unread)?;
-    let document = listing.get(DOCUMENT).map(|_| listing.read_file(DOCUMENT)).transpose().map_err(unread)?;
-    Ok(OnMedium { uki: uki(&listing, root).map_err(unread)?, document })
+    let file = |path: &str| listing.get(path).map(|_| listing.read_file(path)).transpose().map_err(unread);
+    Ok(OnMedium {
+        uki: uki(&listing, root).map_err(unread)?,
+        document: file(DOCUMENT)?,
+        loader: file(&esp::loader(architecture))?,
+        guard: file(&esp::guard_on_medium(architecture))?,
+    })
 }
 
 fn uki(listing: &Listing<'_>, root: Digest) -> Result<Option<Vec<u8>>, fat::ReadError> {

@@ -380,12 +380,10 @@ fn write_outputs(
             Some(step) => Some(sign(open_release(build, step)?, build)?),
             None => None,
         };
-        let tree = if build.inputs.outputs.tree { Some(system_tree(build)?) } else { None };
-        let extends = build.recipe().outputs.iter().any(|output| output.source() == OutputSource::Difference);
-        let below = match &build.below {
-            Some(below) if extends => Some(system_tree(below)?),
-            Some(_) | None => None,
-        };
+        let from_tree = |output: &Output| output.source() != OutputSource::Release;
+        let tree = build.recipe().outputs.iter().any(from_tree).then(|| system_tree(build)).transpose()?;
+        let below = build.below.as_deref().filter(|_| build.inputs.outputs.difference);
+        let below = below.map(system_tree).transpose()?;
         let context = outputs::Context {
             recipe: build.recipe(),
             id: build.id,
@@ -393,6 +391,7 @@ fn write_outputs(
             release: release.as_ref(),
             tree: tree.as_ref().map(|(tree, stores)| (tree, stores as &dyn ReadContent)),
             below: below.as_ref().map(|(tree, stores)| (tree, stores as &dyn ReadContent)),
+            signing: build.signing.as_ref(),
             place: &|ending| build.artifact(ending),
             stop: &build.host.stop,
         };
@@ -436,7 +435,7 @@ fn refuse_outputs(build: &Build, error: OutputsError) -> CommandError {
         // An argument that iPXE takes for its own, or a root of 4 GiB.
         E::Netboot(_) => Kind::User,
         E::Live(_) => Kind::Bug,
-        E::Extension(_) => Kind::User,
+        E::Extension(_) | E::Keys(_) => Kind::User,
         E::Erofs(_) | E::HashTree(_) => Kind::Host,
         E::NoSource(_) | E::Layout(_) | E::Esp(_) | E::Table(_) | E::Panicked(_) => Kind::Bug,
     };

@@ -7,11 +7,12 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
-use basalt_fetch::oci::{Descriptor, Index, Manifest, media};
+use basalt_fetch::oci::{Descriptor, Index, Manifest, SignatureImage, media};
 use basalt_types::Digest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::{Context, OutputsError};
 use crate::engine::output::PartialFile;
 
 /// Bytes of a tar header, and what members are padded to.
@@ -59,13 +60,27 @@ impl OciArchive {
         BlobWriter { archive: self, length: 0, digest: Sha256::new() }
     }
 
-    /// Adds the manifest and lets `name` mean it, alone.
-    pub(super) fn finish(mut self, manifest: &Manifest, name: &str) -> io::Result<PartialFile> {
+    /// Adds the manifest under the recipe's version, and its signature, if there is to be one.
+    pub(super) fn finish(
+        mut self,
+        manifest: &Manifest,
+        context: &Context<'_>,
+    ) -> Result<PartialFile, OutputsError> {
         let mut entry = self.json(media::MANIFEST, manifest)?;
-        entry.annotations.insert(NAME.to_owned(), name.to_owned());
+        let name = context.recipe.name.to_string();
+        let signed = context.signing.map(|signing| signing.sign_manifest(&name, &entry)).transpose()?;
+        entry.annotations.insert(NAME.to_owned(), context.recipe.version.to_string());
+        let mut manifests = vec![entry];
+        if let Some(SignatureImage { tag, mut manifest, documents }) = signed.flatten() {
+            for (descriptor, bytes) in &documents {
+                self.blob(&descriptor.media_type, bytes)?;
+            }
+            manifest.annotations.insert(NAME.to_owned(), tag);
+            manifests.push(manifest);
+        }
         let media_type = Some(media::INDEX.to_owned());
-        let index = Index { schema_version: 2, media_type, manifests: vec![entry] };
-        self.member("index.json", &serde_json::to_vec(&index)?)?;
+        let index = Index { schema_version: 2, media_type, manifests };
+        self.member("index.json", &serde_json::to_vec(&index).map_err(io::Error::from)?)?;
         let (name, text) = MARKER;
         self.member(name, text)?;
         // Two blocks of zeros end an archive; a file's new bytes are zeros.

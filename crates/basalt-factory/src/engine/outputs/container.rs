@@ -84,9 +84,10 @@ pub(super) fn write(
         artifact_type: None,
         config: archive.json(media::CONFIG, &config)?,
         layers: vec![layer],
+        subject: None,
         annotations: annotations(context),
     };
-    Ok(archive.finish(&manifest, &context.recipe.version.to_string())?)
+    archive.finish(&manifest, context)
 }
 
 /// Sees every byte on its way.

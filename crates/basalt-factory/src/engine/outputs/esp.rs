@@ -4,6 +4,7 @@ use basalt_formats::{
     bootentry::{EntryName, Tries},
     fat::{Directory, FatError, Volume},
 };
+use basalt_image::esp::{LOADER_CONF, Programs};
 use basalt_types::ByteSize;
 
 use super::Context;
@@ -15,9 +16,6 @@ use crate::engine::{
 /// How often a release may fail to come up before the boot loader prefers another (UAPI.1, boot counting).
 const TRIES: u32 = 3;
 
-/// Nothing is asked at boot: an unattended machine must not wait, and a person who holds space gets the menu. Editing
-/// the command line is off, for it could name another root. `beep` and the like stay at the loader's defaults.
-const LOADER_CONF: &str = "timeout 0\neditor no\n";
 /// Keys are enrolled without a question where that can't make a machine useless: in virtual ones. Elsewhere a person
 /// chooses it in the menu (systemd-boot(7), loader.conf(5)). Only firmware in setup mode takes them.
 const ENROL: &str = "secure-boot-enroll if-safe\n";
@@ -40,7 +38,7 @@ const LIVE_MARK: &str = "loader/credentials/basalt.live.cred";
 pub(super) fn live_size(release: &Release) -> ByteSize {
     // The smallest FAT32 has 66,601 sectors.
     const SMALLEST: ByteSize = ByteSize::mib(33);
-    let files = (release.uki.len() + 2 * release.loader.len()) as u64;
+    let files = (release.uki.len() + 2 * release.loader.len() + release.guard.len()) as u64;
     // Two FATs take 8 bytes for each cluster of 512, and each file and folder ends in a part of a cluster.
     let needed = ByteSize::bytes(files + files / 48 + (1 << 20));
     needed.max(SMALLEST).round_up(ByteSize::mib(1))
@@ -54,17 +52,13 @@ pub(super) fn volume(
     size: ByteSize,
 ) -> Result<(Volume, ByteSize), FatError> {
     let recipe = context.recipe;
-    let efi = recipe.architecture.efi();
-    let tries = match media {
-        Media::Disk => Some(Tries::fresh(TRIES)),
-        Media::Live => None,
+    let programs = Programs { guard: &release.guard, loader: &release.loader };
+    let (tries, mut files) = match media {
+        Media::Disk => (Some(Tries::fresh(TRIES)), programs.on_disk(recipe.architecture)),
+        Media::Live => (None, programs.on_medium(recipe.architecture)),
     };
     let entry = EntryName::of_image(&recipe.name, &recipe.version, tries);
-    let mut files = vec![
-        (format!("EFI/BOOT/BOOT{}.EFI", efi.to_uppercase()), release.loader.as_slice()),
-        (format!("EFI/systemd/systemd-boot{efi}.efi"), &release.loader),
-        (format!("EFI/Linux/{entry}"), &release.uki),
-    ];
+    files.push((format!("EFI/Linux/{entry}"), &release.uki));
     let enrolment = release.enrolment.as_ref();
     let conf = format!("{LOADER_CONF}{}", enrolment.map_or("", |_keys| ENROL));
     files.push(("loader/loader.conf".to_owned(), conf.as_bytes()));

@@ -43,6 +43,7 @@ use basalt_types::Digest;
 use thiserror::Error;
 
 use super::{
+    keys::{KeysError, Signing},
     output::{OutputError, PartialFile},
     release::{HashTreeError, Release},
 };
@@ -63,6 +64,8 @@ pub struct Context<'a> {
     pub tree: Option<(&'a Tree, &'a dyn ReadContent)>,
     /// The tree of the recipe that this one starts from, when an output is the difference to it.
     pub below: Option<(&'a Tree, &'a dyn ReadContent)>,
+    /// What releases are signed with.
+    pub signing: Option<&'a Signing>,
     /// Says where the file `NAME` with this ending goes.
     pub place: &'a (dyn Fn(&str) -> PathBuf + Sync),
     /// Becomes true when the person wants to stop.
@@ -111,6 +114,9 @@ pub enum OutputsError {
     /// The hash tree of the release is none.
     #[error("the hash tree of the release can't be used")]
     Verity(#[from] SuperblockError),
+    /// The release could not be signed.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The tree can't be a tar archive.
     #[error("the tree can't be written as tar")]
     Tar(#[from] TarError),

@@ -40,9 +40,10 @@ pub(super) fn write(
         artifact_type: Some(update::ARTIFACT.to_owned()),
         config: info,
         layers,
+        subject: None,
         annotations: annotations(context),
     };
-    Ok(archive.finish(&manifest, &context.recipe.version.to_string())?)
+    archive.finish(&manifest, context)
 }
 
 /// What every image of ours says of itself (image specification, "Pre-Defined Annotation Keys").

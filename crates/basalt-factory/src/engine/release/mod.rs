@@ -147,6 +147,7 @@ pub fn make(
     let uki = boot.assemble(&request, tree, &hash_tree.root)?;
     fs::write(folder.join(record::UKI), &uki)?;
     fs::write(folder.join(record::LOADER), boot.loader())?;
+    fs::write(folder.join(record::GUARD), boot.guard())?;
     let record = Record {
         id: request.id,
         root_hash: hash_tree.root,

@@ -23,6 +23,8 @@ pub(super) const INDEX: &str = "root.index";
 pub(super) const UKI: &str = "uki.efi";
 /// The boot loader.
 pub(super) const LOADER: &str = "loader.efi";
+/// The program before the boot loader.
+pub(super) const GUARD: &str = "guard.efi";
 /// The [`Record`].
 pub(super) const RECORD: &str = "release.json";
 
@@ -55,6 +57,8 @@ pub struct Release {
     pub uki: Vec<u8>,
     /// The boot loader.
     pub loader: Vec<u8>,
+    /// The program before the boot loader.
+    pub guard: Vec<u8>,
     /// The keys that machines enrol, when it is signed.
     pub enrolment: Option<Enrolment>,
 }
@@ -115,6 +119,7 @@ impl Release {
         let read = |name: &str| fs::read(folder.join(name)).map_err(fail(name));
         let record = serde_json::from_slice(&read(RECORD)?).map_err(io::Error::from).map_err(fail(RECORD))?;
         let (root, verity) = (open(ROOT)?, open(VERITY)?);
-        Ok(Self { record, root, verity, uki: read(UKI)?, loader: read(LOADER)?, enrolment: None })
+        let (uki, loader, guard) = (read(UKI)?, read(LOADER)?, read(GUARD)?);
+        Ok(Self { record, root, verity, uki, loader, guard, enrolment: None })
     }
 }

@@ -5,7 +5,7 @@ use basalt_formats::{
     tree::{Kind, Tree},
     uki,
 };
-use basalt_image::kernel::Kernel;
+use basalt_image::{esp, kernel::Kernel};
 use basalt_types::Digest;
 
 use super::{ReleaseError, Request};
@@ -30,6 +30,7 @@ const OWN_ARGUMENTS: [&str; 6] = [
 pub(super) struct BootFiles {
     stub: Vec<u8>,
     loader: Vec<u8>,
+    guard: Vec<u8>,
     kernel: Vec<u8>,
     release: String,
     initramfs_size: usize,
@@ -38,13 +39,14 @@ pub(super) struct BootFiles {
 impl BootFiles {
     /// Reads them, before they are taken out of the tree.
     pub(super) fn read(request: &Request<'_>, tree: &Tree, kernel: &Kernel) -> Result<Self, ReleaseError> {
-        let efi = request.recipe.architecture.efi();
-        let boot = "/usr/lib/systemd/boot/efi";
+        let architecture = request.recipe.architecture;
+        let stub = format!("/usr/lib/systemd/boot/efi/linux{}.efi.stub", architecture.efi());
         let image = kernel.image.read(request.content);
         let path = format!("vmlinuz of {}", kernel.version);
         Ok(Self {
-            stub: read(request, tree, &format!("{boot}/linux{efi}.efi.stub"), "systemd-boot-efi")?,
-            loader: read(request, tree, &format!("{boot}/systemd-boot{efi}.efi"), "systemd-boot-efi")?,
+            stub: read(request, tree, &stub, "systemd-boot-efi")?,
+            loader: read(request, tree, &esp::loader_in_image(architecture), "systemd-boot-efi")?,
+            guard: read(request, tree, &esp::guard_in_image(architecture), "basalt-node")?,
             kernel: image.map_err(|source| ReleaseError::Read { path, source })?,
             release: kernel.version.clone(),
             initramfs_size: request.initramfs.len(),
@@ -56,10 +58,15 @@ impl BootFiles {
         &self.loader
     }
 
+    /// The program before it.
+    pub(super) fn guard(&self) -> &[u8] {
+        &self.guard
+    }
+
     /// The size of the UKI, rounded up: its sections, their alignment and a little for the texts.
     pub(super) fn uki_size(&self) -> u64 {
         const TEXTS_AND_ALIGNMENT: usize = 64 * 1024;
-        let Self { stub, loader: _, kernel, release: _, initramfs_size } = self;
+        let Self { stub, loader: _, guard: _, kernel, release: _, initramfs_size } = self;
         (stub.len() + kernel.len() + initramfs_size + TEXTS_AND_ALIGNMENT) as u64
     }
 

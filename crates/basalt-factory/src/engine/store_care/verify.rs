@@ -14,7 +14,10 @@ use serde::Serialize;
 use sha2::Digest as _;
 
 use super::{Area, CareError, Entry, failed, observe, promised};
-use crate::engine::{release::Release, stores::OpenFile};
+use crate::{
+    engine::{release::Release, stores::OpenFile},
+    error::chain,
+};
 
 /// What was looked at, and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -139,14 +142,4 @@ fn move_away(root: &Path, path: &Path) -> Result<Option<PathBuf>, CareError> {
         };
     }
     Ok(None)
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

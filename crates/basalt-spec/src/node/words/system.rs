@@ -102,13 +102,29 @@ text_word!(
 );
 
 text_word!(
-    /// A pattern for what a disk says of itself: `*` stands for any text, the case of letters is ignored.
+    /// A pattern for what something says of itself: `*` stands for any text, the case of letters is ignored.
     Pattern,
     "a pattern",
     "printable characters in which `*` stands for any others, such as `Samsung*`",
     "^[\\x20-\\x7e]{1,128}$",
     |text| matches!(text.len(), 1..=128) && text.bytes().all(|b| matches!(b, b' '..=b'~')) && text.trim() == text
 );
+
+impl Pattern {
+    /// Whether it is all of `text`, but for white space around it.
+    pub fn matches(&self, text: &str) -> bool {
+        let (pattern, text) = (self.as_str().to_ascii_lowercase(), text.trim().to_ascii_lowercase());
+        let mut parts = pattern.split('*');
+        let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+        let parts: Vec<&str> = parts.collect();
+        let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+        for part in middle {
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.len() >= last.len() && rest.ends_with(last)
+    }
+}
 
 text_word!(
     /// Bytes in base64 (RFC 4648, section 4). White space and line breaks are allowed anywhere.

@@ -148,3 +148,21 @@ fn a_secret_is_never_shown() {
         assert!(!error.contains("hunter2"), "{error}");
     }
 }
+
+#[test]
+fn patterns_match_as_people_expect() {
+    for (pattern, text, expected) in [
+        ("Samsung*", "SAMSUNG SSD 870", true),
+        ("*870", "Samsung SSD 870 ", true),
+        ("*SSD*", "Samsung SSD 870", true),
+        ("S*8*0", "Samsung SSD 870", true),
+        ("Samsung", "Samsung SSD", false),
+        ("1.2.*", "1.2.3", true),
+        ("*", "", true),
+        ("a*a", "a", false),
+        ("ab*b", "ab", false),
+    ] {
+        let matches = pattern.parse::<Pattern>().unwrap().matches(text);
+        assert_eq!(matches, expected, "{pattern} {text}");
+    }
+}

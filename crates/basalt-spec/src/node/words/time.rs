@@ -50,39 +50,103 @@ serde_as_string!(
     })
 );
 
-text_word!(
-    /// A recurring window of time: days, hours, and a time zone (UTC if none is said). It may pass midnight.
-    Window,
-    "a window of time",
-    "days, hours and perhaps a time zone, such as `Sun 02:00-04:00 Europe/Rome`, `Mon-Fri 22:00-05:00` or `daily 03:00-04:00`",
-    "^(daily|[A-Z][a-z]{2}([,-][A-Z][a-z]{2})*) [0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( [A-Za-z0-9_+/-]+)?$",
-    |text| {
-        let words: Vec<&str> = text.split(' ').collect();
-        let (days, hours, zone) = match words.as_slice() {
-            [days, hours] => (*days, *hours, "UTC"),
-            [days, hours, zone] => (*days, *hours, *zone),
-            _ => return false,
-        };
-        let ends = hours.split_once('-').map(|(from, to)| (minute_of_day(from), minute_of_day(to)));
-        let open = matches!(ends, Some((Some(from), Some(to))) if from != to);
-        (days == "daily" || days.split(',').all(day_or_days)) && open && zone.parse::<Timezone>().is_ok()
+/// A recurring window of time: days, hours, and a time zone (UTC if none is said). It may pass midnight.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Window {
+    text: String,
+    days: [bool; 7],
+    from: u16,
+    to: u16,
+    zone: Timezone,
+}
+
+const WINDOW_FORM: &str = "days, hours and perhaps a time zone, such as `Sun 02:00-04:00 Europe/Rome`, `Mon-Fri 22:00-05:00` or \
+                           `daily 03:00-04:00`";
+
+impl Window {
+    /// The days on which it opens, Monday first.
+    pub const fn days(&self) -> [bool; 7] {
+        self.days
     }
+
+    /// The minute of the day at which it opens.
+    pub const fn from(&self) -> u16 {
+        self.from
+    }
+
+    /// The minute of the day at which it closes: of the next day, when it is not after the one at which it opens.
+    pub const fn to(&self) -> u16 {
+        self.to
+    }
+
+    /// The zone of its days and hours.
+    pub const fn zone(&self) -> &Timezone {
+        &self.zone
+    }
+}
+
+impl FromStr for Window {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Self, WordError> {
+        let parsed = || {
+            let mut words = text.split(' ');
+            let (days, hours, zone) = (words.next()?, words.next()?, words.next().unwrap_or("UTC"));
+            let (from, to) = hours.split_once('-')?;
+            let (from, to) = (minute_of_day(from)?, minute_of_day(to)?);
+            let window =
+                Self { text: text.to_owned(), days: days_of_week(days)?, from, to, zone: zone.parse().ok()? };
+            (from != to && words.next().is_none()).then_some(window)
+        };
+        parsed().ok_or_else(|| WordError::new(text, "a window of time", WINDOW_FORM))
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.text, f)
+    }
+}
+
+serde_as_string!(
+    Window,
+    schemars::json_schema!({
+        "type": "string", "description": WINDOW_FORM,
+        "pattern": "^(daily|[A-Z][a-z]{2}([,-][A-Z][a-z]{2})*) [0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( [A-Za-z0-9_+/-]+)?$"
+    })
 );
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-fn day_or_days(text: &str) -> bool {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    DAYS.contains(&first) && DAYS.contains(&last)
+/// `daily`, or days and ranges of days; a range may pass Sunday.
+fn days_of_week(text: &str) -> Option<[bool; 7]> {
+    if text == "daily" {
+        return Some([true; 7]);
+    }
+    let day = |name: &str| DAYS.iter().position(|day| *day == name);
+    let mut days = [false; 7];
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (day(first)?, day(last)?);
+        let length = (last + 7 - first) % 7;
+        (first..=first + length).for_each(|at| days[at % 7] = true);
+    }
+    Some(days)
 }
 
-fn minute_of_day(text: &str) -> Option<u32> {
+fn minute_of_day(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':')?;
     let two = |text: &str| text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
     if !two(hour) || !two(minute) {
         return None;
     }
-    let (hour, minute) = (hour.parse::<u32>().ok()?, minute.parse::<u32>().ok()?);
+    let (hour, minute) = (hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?);
     (hour < 24 && minute < 60).then_some(hour * 60 + minute)
 }
 

@@ -10,6 +10,7 @@ use basalt_testkit::{Login, Shell, TestImage, patience, second_release};
 use basalt_vm::{Disk, Machine, Vm};
 
 use crate::{
+    demo::Shared,
     error::{Done, TaskError},
     report::say,
     tool,
@@ -27,19 +28,19 @@ pub(super) struct Base {
 
 impl Base {
     /// A disk that [`Base::make`] made before.
-    pub(super) fn at(disk: PathBuf, work: &Path, image: &Path) -> Self {
-        Self { disk, work: work.to_owned(), login: TestImage::in_folder(image).login() }
+    pub(super) fn at(disk: PathBuf, work: &Path, shared: &Shared) -> Self {
+        Self { disk, work: work.to_owned(), login: TestImage::in_folder(&shared.image).login() }
     }
 
     /// Boots the image, upgrades it to a second release, and keeps the disk.
-    pub(super) fn make(image: &Path, work: &Path) -> Done<Self> {
+    pub(super) fn make(shared: &Shared, work: &Path) -> Done<Self> {
         say("soak: building the second release, and upgrading a machine to it");
         let release = work.join("release");
         tool::remove_folder(&release)?;
         tool::create_folder(&release)?;
-        let image = TestImage::in_folder(image);
+        let image = TestImage::in_folder(&shared.image);
         let mut machine = Machine::uefi(image.disk());
-        machine.disks.push(Disk::raw(second_release(&release)));
+        machine.disks.push(Disk::raw(second_release(&shared.factory, &release)));
         let vm = Vm::prepare(&machine)?;
         let mut running = vm.boot()?;
         let within = patience(&running, Duration::from_secs(60));

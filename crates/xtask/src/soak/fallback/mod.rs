@@ -24,7 +24,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bench,
+    bench, demo,
     error::{Done, TaskError},
     paths,
     report::say,
@@ -57,12 +57,13 @@ struct Outcome {
 }
 
 /// Runs all rows, or those whose name contains `only`. The table is written when each of them has run, now or before.
-pub(super) fn run(image: &Path, only: Option<&str>, base: Option<PathBuf>) -> Done<String> {
+pub(super) fn run(only: Option<&str>, base: Option<PathBuf>) -> Done<String> {
     let work = paths::target().join("soak/fallback");
     tool::create_folder(&work)?;
+    let shared = demo::shared()?;
     let base = match base {
-        Some(disk) => Base::at(disk, &work, image),
-        None => Base::make(image, &work)?,
+        Some(disk) => Base::at(disk, &work, &shared),
+        None => Base::make(&shared, &work)?,
     };
     let rows: Vec<&Row> = ROWS.iter().filter(|row| only.is_none_or(|only| row.name.contains(only))).collect();
     let book = work.join("outcomes.json");

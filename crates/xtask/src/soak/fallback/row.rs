@@ -16,6 +16,9 @@ use crate::error::{Done, TaskError};
 /// What basalt-init says on the console when it has found the old release's root.
 const OLD: &str = ", slot a";
 const NEW: &str = ", slot b";
+/// Shows the boot entries. Without the firmware's variables nothing mounts the ESP by itself.
+const ENTRIES: &str =
+    "mkdir -p /run/esp && mount /dev/disk/by-partlabel/esp /run/esp && ls -1 /run/esp/EFI/Linux";
 const OLD_ENTRY: &str = "edge_0.1.0.efi";
 
 /// Runs a row on a copy of the base, and gives what the history says.
@@ -90,7 +93,7 @@ fn end(running: &mut Running, disk: &Path, base: &Base, row: &Row) -> Done<Strin
 
 fn kept(running: &mut Running, base: &Base, within: Duration) -> Done<String> {
     let mut shell = root_shell(running, base, within)?;
-    let entries = shell.check("ls -1 /boot/EFI/Linux")?;
+    let entries = shell.check(ENTRIES)?;
     must(entries.trim() == format!("{OLD_ENTRY}\nedge_0.2.0.efi"), "the entries are", &entries)?;
     let history = shell.check("basalt-agent history")?;
     let last = history.lines().rev().find(|line| line.contains(" found good  0.2.0 after "));
@@ -102,7 +105,7 @@ fn kept(running: &mut Running, base: &Base, within: Duration) -> Done<String> {
 
 fn fell_back(running: &mut Running, base: &Base, within: Duration, why: &str) -> Done<String> {
     let mut shell = root_shell(running, base, within)?;
-    let entries = shell.check("ls -1 /boot/EFI/Linux")?;
+    let entries = shell.check(ENTRIES)?;
     must(entries.trim() == format!("{OLD_ENTRY}\nedge_0.2.0+0-3.efi"), "the entries are", &entries)?;
     let data = shell.check("cat /var/kept")?;
     must(data.trim() == "kept", "/var/kept says", &data)?;

@@ -8,7 +8,7 @@ use ratatui::{
 };
 
 use super::{
-    form::Field,
+    super::{form::Field, installer::percent},
     model::{Model, Screen, Step},
 };
 use crate::execute::install::Progress;
@@ -77,6 +77,9 @@ fn form(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     let field = Field::ALL[model.field.min(Field::ALL.len() - 1)];
     text.push_line(Line::default());
     text.push_line(Line::from(format!(" {}", field.help())));
+    if field == Field::Card {
+        text.push_line(Line::from(format!(" this machine has: {}", model.cards.join(", "))));
+    }
     frame.render_widget(Paragraph::new(text), area);
 }
 
@@ -96,10 +99,9 @@ fn writing(step: Option<&Step>, frame: &mut Frame<'_>, area: Rect) {
     let rows = [Constraint::Length(2), Constraint::Length(1), Constraint::Min(0)];
     let [head, bar, _] = Layout::vertical(rows).areas(area);
     frame.render_widget(Paragraph::new(format!("Step {number} of {of}: {text}")), head);
-    if let Some(Progress { done, all }) = *progress {
-        let part = u16::try_from((u128::from(done) * 100).checked_div(u128::from(all)).unwrap_or(100));
+    if let Some(progress @ Progress { done, all }) = *progress {
         let human = |bytes| ByteSize::bytes(bytes).human();
-        let gauge = Gauge::default().percent(part.unwrap_or(100).min(100));
+        let gauge = Gauge::default().percent(percent(progress));
         frame.render_widget(gauge.label(format!("{} of {}", human(done), human(all))), bar);
     }
 }

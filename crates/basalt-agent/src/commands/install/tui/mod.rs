@@ -4,7 +4,6 @@
 //! `Model` is pure: keys change it, drawing reads it. Only this file touches the terminal.
 
 mod draw;
-mod form;
 mod model;
 
 #[cfg(test)]
@@ -16,71 +15,64 @@ use std::{
     time::{Duration, Instant},
 };
 
-use basalt_node::install::{BlockDisk, InstallPlan, InstallStep};
-use basalt_spec::node::After;
+use basalt_node::install::InstallStep;
 use ratatui::{
-    Terminal,
+    DefaultTerminal, Terminal, TerminalOptions, Viewport,
     backend::Backend,
-    crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+    crossterm::{
+        self,
+        event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers},
+        execute,
+        terminal::{Clear, ClearType, EnterAlternateScreen},
+    },
+    layout::Rect,
 };
 
-use super::execute::Watch;
+use super::{
+    execute::Watch,
+    form::{Form, Mistake},
+    installer::{Ended, Installer, Machine, Questions},
+};
 use crate::{
     error::{AgentError, AgentResult, Kind, OrFail as _},
     execute::install::Progress,
 };
 use draw::draw;
-use form::Form;
 use model::{Key, Model, Wish};
 
+/// The columns and lines that every terminal has (DEC's VT100 and all that came after).
+const SMALLEST: (u16, u16) = (80, 24);
 /// A slow serial line draws so often at most.
 const FRAME: Duration = Duration::from_millis(200);
 
-/// What the screens need of the machine; a test has another one.
-pub(super) trait Installer {
-    /// What is installed, such as `edge 0.1.0`.
-    fn title(&self) -> String;
-
-    /// The disks, and why one can't be taken.
-    fn disks(&mut self) -> AgentResult<Vec<(BlockDisk, Option<String>)>>;
-
-    /// The plan for a disk and a document; a refusal is an error too.
-    fn plan(&mut self, device: &str, document: Option<String>) -> AgentResult<InstallPlan>;
-
-    /// Follows the plan that was made last.
-    fn install(&mut self, plan: &InstallPlan, watch: &mut dyn Watch) -> AgentResult<()>;
-}
-
-/// Whether a document was given already, so that nothing is asked of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Questions {
-    All,
-    DiskOnly,
-}
-
-/// How the screens ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// Installed; this is to be done with the machine.
-    Installed(Option<After>),
-    /// Somebody stopped before anything was written.
-    Stopped,
-}
-
 /// Asks on the terminal, installs, and says what to do with the machine.
 pub(super) fn run(installer: &mut dyn Installer, questions: Questions) -> AgentResult<Ended> {
-    let disks = installer.disks()?;
+    let machine = Machine::of(installer)?;
     let form = match questions {
         Questions::All => Some(Form::default()),
         Questions::DiskOnly => None,
     };
-    let mut model = Model::new(installer.title(), disks, form);
-    let mut terminal = ratatui::try_init().or_fail(Kind::Host)?;
+    let mut model = Model::new(machine, form);
+    let mut terminal = terminal().or_fail(Kind::Host)?;
     let ended = talk(&mut terminal, &mut event::read, &mut model, installer);
     // The first error is the one to tell.
     let restored = ratatui::try_restore().or_fail(Kind::Host);
     let ended = ended?;
     restored.map(|()| ended)
+}
+
+/// The whole terminal; a serial line does not know how large that is, and says 0 × 0.
+fn terminal() -> io::Result<DefaultTerminal> {
+    match crossterm::terminal::size()? {
+        (0, _) | (_, 0) => {
+            let viewport = Viewport::Fixed(Rect::new(0, 0, SMALLEST.0, SMALLEST.1));
+            let terminal = ratatui::try_init_with_options(TerminalOptions { viewport })?;
+            // `Terminal::clear` would ask where the cursor is, and such a line may have nobody who answers.
+            execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All))?;
+            Ok(terminal)
+        }
+        (_, _) => ratatui::try_init(),
+    }
 }
 
 /// Shows, waits for a key, does what it wishes; until the end.
@@ -116,7 +108,7 @@ fn talk<B: Backend<Error: Error + Send + Sync + 'static>>(
 fn plan(model: &mut Model, installer: &mut dyn Installer) {
     let document = model.form.as_ref().map(Form::document);
     let plan = match document {
-        Some(Err(mistakes)) => Err(mistakes.join("\n")),
+        Some(Err(mistakes)) => Err(Mistake::list(&mistakes)),
         Some(Ok(document)) => installer.plan(model.device(), document).map_err(|error| error.to_string()),
         None => installer.plan(model.device(), None).map_err(|error| error.to_string()),
     };

@@ -1,7 +1,10 @@
 use basalt_node::install::{BlockDisk, InstallPlan, InstallStep};
 use basalt_spec::node::After;
 
-use super::form::{Field, Form};
+use super::super::{
+    form::{Field, Form, Mistake},
+    installer::Machine,
+};
 use crate::execute::install::Progress;
 
 /// Everything that is on the screen. Keys change it, and drawing reads it.
@@ -13,6 +16,8 @@ pub(super) struct Model {
     /// Every disk, and why it can't be taken.
     pub(super) disks: Vec<(BlockDisk, Option<String>)>,
     pub(super) disk: usize,
+    /// The names of the network cards.
+    pub(super) cards: Vec<String>,
     /// None where a document was given.
     pub(super) form: Option<Form>,
     pub(super) field: usize,
@@ -72,13 +77,15 @@ pub(super) enum Wish {
 }
 
 impl Model {
-    pub(super) fn new(title: String, disks: Vec<(BlockDisk, Option<String>)>, form: Option<Form>) -> Self {
+    pub(super) fn new(machine: Machine, form: Option<Form>) -> Self {
+        let Machine { title, disks, cards } = machine;
         let disk = disks.iter().position(|(_, problem)| problem.is_none()).unwrap_or(0);
         Self {
             title,
             screen: Screen::Disk,
             disks,
             disk,
+            cards,
             form,
             field: 0,
             message: None,
@@ -157,7 +164,7 @@ impl Model {
             Key::Enter if self.field + 1 < Field::ALL.len() => self.field += 1,
             Key::Enter => match form.document() {
                 Ok(_) => return Wish::Plan,
-                Err(mistakes) => self.message = Some(mistakes.join("\n")),
+                Err(mistakes) => self.message = Some(Mistake::list(&mistakes)),
             },
             Key::Interrupt => {}
         }

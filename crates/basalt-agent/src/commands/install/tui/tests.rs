@@ -1,83 +1,9 @@
 use std::collections::VecDeque;
 
-use basalt_node::install::{Content, InstallRelease, InstallTarget, Span};
-use basalt_types::{ByteSize, Digest};
+use basalt_spec::node::After;
 use ratatui::{backend::TestBackend, crossterm::event::KeyEvent};
 
-use super::*;
-
-/// A machine with three disks, of which one is in use.
-#[derive(Default)]
-struct Fake {
-    documents: Vec<Option<String>>,
-    installed: Vec<String>,
-    fails: bool,
-}
-
-fn disk(name: &str, gib: u64) -> BlockDisk {
-    BlockDisk {
-        device: format!("/dev/{name}"),
-        links: Vec::new(),
-        size: ByteSize::gib(gib),
-        sector_size: 512,
-        model: Some("QEMU".into()),
-        serial: None,
-        wwn: None,
-        bus: None,
-        rotational: false,
-        removable: false,
-        read_only: false,
-        uses: Vec::new(),
-        content: Some(Content::Ntfs),
-        partitions: Vec::new(),
-    }
-}
-
-impl Installer for Fake {
-    fn title(&self) -> String {
-        "edge 1.0".into()
-    }
-
-    fn disks(&mut self) -> AgentResult<Vec<(BlockDisk, Option<String>)>> {
-        let busy = "nothing was changed\n  /dev/sda is in use:\n    /dev/sda1 is mounted at /mnt".to_owned();
-        Ok(vec![(disk("sda", 100), Some(busy)), (disk("sdb", 200), None), (disk("sdc", 300), None)])
-    }
-
-    fn plan(&mut self, device: &str, document: Option<String>) -> AgentResult<InstallPlan> {
-        self.documents.push(document);
-        Ok(InstallPlan {
-            target: InstallTarget {
-                device: device.into(),
-                described: format!("{device} (QEMU, 200 GiB)"),
-                content: Some(Content::Ntfs),
-                partitions: Vec::new(),
-            },
-            release: InstallRelease {
-                name: "edge".parse().unwrap(),
-                version: "1.0".parse().unwrap(),
-                root_hash: Digest::of(b"root"),
-            },
-            steps: vec![
-                InstallStep::EraseTable { places: vec![Span { start: 0, length: 512 }] },
-                InstallStep::WriteRoot { size: ByteSize::mib(200) },
-                InstallStep::WriteBootSector,
-            ],
-            after: None,
-        })
-    }
-
-    fn install(&mut self, plan: &InstallPlan, watch: &mut dyn Watch) -> AgentResult<()> {
-        for (number, step) in (1..).zip(&plan.steps) {
-            watch.begins(number, plan.steps.len(), step);
-            watch.progress(Progress { done: 50 << 20, all: 200 << 20 });
-        }
-        if self.fails {
-            return Err(AgentError::new(Kind::Host, io::Error::other("the disk is gone")));
-        }
-        self.installed.push(plan.target.device.clone());
-        watch.result()
-    }
-}
+use super::{super::fake::Fake, *};
 
 /// What is typed: words, and keys in angle brackets.
 fn keys(script: &str) -> VecDeque<Event> {
@@ -103,7 +29,7 @@ fn keys(script: &str) -> VecDeque<Event> {
 fn drive(fake: &mut Fake, questions: Questions, script: &str) -> (AgentResult<Ended>, String) {
     let mut terminal = Terminal::new(TestBackend::new(80, 22)).unwrap();
     let form = (questions == Questions::All).then(Form::default);
-    let mut model = Model::new(fake.title(), fake.disks().unwrap(), form);
+    let mut model = Model::new(Machine::of(fake).unwrap(), form);
     let mut events = keys(script);
     let mut next = || events.pop_front().ok_or_else(|| io::Error::other("the script has ended"));
     let ended = talk(&mut terminal, &mut next, &mut model, fake);
@@ -130,6 +56,7 @@ fn every_screen_is_as_it_should_be() {
         "",
         "<up><enter>",
         "<enter>edge-7<down>a_b",
+        "<enter><down><down><down>ens",
         "<enter><up><up><esc><down><enter><down><down><down><down><down><down><enter>",
     ] {
         let (ended, screen) = drive(&mut Fake::default(), Questions::All, script);
@@ -143,9 +70,10 @@ fn every_screen_is_as_it_should_be() {
 fn what_is_wrong_is_said_and_nothing_is_planned() {
     let to_the_end = "<down><down><down><down><down><down><down><enter>";
     for (typed, expected) in [
-        ("-x", "`-x` is not"),
-        ("<down><down>ssh-ed25519 AAAA", "SSH key needs: Administrator"),
-        ("<down><down><down><down>192.0.2.1", "address needs: Network card"),
+        ("-x", "Name of the machine: `-x` is not"),
+        ("<down>Ada", "Administrator: `Ada` is not"),
+        ("<down><down>ssh-ed25519 AAAA", "SSH key: needs Administrator"),
+        ("<down><down><down><down>192.0.2.1", "address: needs Network card"),
     ] {
         let mut fake = Fake::default();
         let (_, screen) = drive(&mut fake, Questions::All, &format!("<enter>{typed}{to_the_end}"));
