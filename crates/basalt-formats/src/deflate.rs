@@ -36,10 +36,38 @@ pub(crate) enum Wrapper {
     Piece,
 }
 
-/// A compressor that is used again and again: making one costs more than a short stream.
+/// A compressor of flate2 for one stream after the other: making one costs more than a short stream.
+pub(crate) struct Streams {
+    level: u32,
+    header: bool,
+    window: u8,
+    compress: Compress,
+}
+
+impl Streams {
+    /// Of a level, with zlib's header or without, for distances below two to the power of `window`.
+    pub(crate) fn new(level: u32, header: bool, window: u8) -> Self {
+        let compress = Compress::new_with_window_bits(Compression::new(level), header, window);
+        Self { level, header, window, compress }
+    }
+
+    /// The compressor at the beginning of a stream.
+    pub(crate) fn begin(&mut self) -> &mut Compress {
+        self.compress.reset();
+        &mut self.compress
+    }
+
+    /// Forgets a stream that has not come to its end. zlib-rs (0.6.8) does not reset one whose output it still holds:
+    /// it panics later.
+    pub(crate) fn give_up(&mut self) {
+        *self = Self::new(self.level, self.header, self.window);
+    }
+}
+
+/// Compresses blocks apart from each other.
 pub(crate) struct Deflater {
     wrapper: Wrapper,
-    compress: Compress,
+    streams: Streams,
 }
 
 impl Deflater {
@@ -49,8 +77,7 @@ impl Deflater {
             Wrapper::Zlib => (true, 15),
             Wrapper::Piece => (false, 15),
         };
-        let compress = Compress::new_with_window_bits(Compression::new(LEVEL), header, window);
-        Self { wrapper, compress }
+        Self { wrapper, streams: Streams::new(LEVEL, header, window) }
     }
 
     /// A stream that is shorter than `bytes`, or `None`.
@@ -58,23 +85,20 @@ impl Deflater {
         if looks_random(bytes) {
             return Ok(None);
         }
-        self.compress.reset();
+        let compress = self.streams.begin();
         let mut stream = Vec::with_capacity(bytes.len().saturating_sub(1));
         let flush = match self.wrapper {
             Wrapper::Raw4K | Wrapper::Zlib => FlushCompress::Finish,
             Wrapper::Piece => FlushCompress::Sync,
         };
-        let status = self.compress.compress_vec(bytes, &mut stream, flush).map_err(io::Error::other)?;
+        let status = compress.compress_vec(bytes, &mut stream, flush).map_err(io::Error::other)?;
         let whole = match self.wrapper {
             Wrapper::Raw4K | Wrapper::Zlib => status == Status::StreamEnd,
             // A flush that filled the room exactly may have more to say.
-            Wrapper::Piece => {
-                self.compress.total_in() == bytes.len() as u64 && stream.len() < stream.capacity()
-            }
+            Wrapper::Piece => compress.total_in() == bytes.len() as u64 && stream.len() < stream.capacity(),
         };
         if !whole {
-            // zlib-rs (0.6.8) does not reset a stream whose output it still holds: it panics later.
-            *self = Self::new(self.wrapper);
+            self.streams.give_up();
         }
         Ok(whole.then_some(stream))
     }

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use flate2::{Compress, FlushCompress, Status};
+use flate2::{FlushCompress, Status};
 use serde::{Deserialize, Serialize};
 use zstd::{bulk, zstd_safe::CParameter};
 
 use super::{cut, format::BLOCK};
+use crate::deflate::Streams;
 
 /// Input of one cluster at most: what a reader of one page may have to decompress. Linux takes up to 12 MiB
 /// (`Z_EROFS_PCLUSTER_MAX_DSIZE`).
@@ -15,6 +16,8 @@ pub(super) const MAX_RUN: usize = 1 << 20;
 pub(super) const MAX_CLUSTER: u32 = 1 << 20;
 /// A cluster that wastes less than this share of itself is not tried again: 1/256.
 const GOOD_FILL: usize = 256;
+/// Log2 of the distances in DEFLATE (RFC 1951 section 2): 32 KiB.
+const DEFLATE_WINDOW: u8 = 15;
 /// How often one cluster is compressed at most, before the best is taken.
 const TRIES: usize = 4;
 
@@ -85,7 +88,7 @@ pub(super) struct Codec {
 enum Engine {
     Lz4,
     Lz4hc(i32),
-    Deflate(Box<Compress>),
+    Deflate(Streams),
     Zstd(bulk::Compressor<'static>),
 }
 
@@ -151,9 +154,7 @@ impl Codec {
         let engine = match compression.algorithm {
             Algorithm::Lz4 => Engine::Lz4,
             Algorithm::Lz4hc => Engine::Lz4hc(level.into()),
-            Algorithm::Deflate => {
-                Engine::Deflate(Box::new(Compress::new(flate2::Compression::new(level.into()), false)))
-            }
+            Algorithm::Deflate => Engine::Deflate(Streams::new(level.into(), false, DEFLATE_WINDOW)),
             Algorithm::Zstd => {
                 let mut compressor = bulk::Compressor::new(level.into())?;
                 compressor.set_parameter(CParameter::WindowLog(compression.window_bits().into()))?;
@@ -244,13 +245,12 @@ impl Codec {
         let mut attempt = std::mem::take(&mut self.attempt);
         for _ in 0..TRIES {
             amount = amount.min(input.len());
-            if !self.attempt(&input[..amount], budget * 2, &mut attempt)? {
-                // Twice the budget was not enough: what follows does not compress at all, or changes abruptly.
-                if amount <= budget {
-                    break;
-                }
+            // Twice the budget is not enough where bytes do not compress at all, or change abruptly.
+            while !self.attempt(&input[..amount], budget * 2, &mut attempt)? && amount > budget {
                 amount = (amount / 2).max(budget);
-                continue;
+            }
+            if attempt.is_empty() {
+                break;
             }
             let wrote = attempt.len();
             let blocks = wrote.div_ceil(block);
@@ -279,7 +279,7 @@ impl Codec {
             Engine::Lz4hc(level) => {
                 whole_or_nothing(input, lzzzz::lz4_hc::compress_fill(input, output, *level))
             }
-            Engine::Deflate(compress) => deflate(compress, input, output)?,
+            Engine::Deflate(streams) => deflate(streams, input, output)?,
             Engine::Zstd(compressor) => match compressor.compress_to_buffer(input, output.as_mut_slice()) {
                 Ok(wrote) => Some(wrote),
                 // The crate gives only zstd's text; the other errors are of parameters, which were checked.
@@ -309,8 +309,8 @@ fn whole_or_nothing(input: &[u8], filled: lzzzz::Result<(usize, usize)>) -> Opti
     }
 }
 
-fn deflate(compress: &mut Compress, input: &[u8], output: &mut [u8]) -> io::Result<Option<usize>> {
-    compress.reset();
+fn deflate(streams: &mut Streams, input: &[u8], output: &mut [u8]) -> io::Result<Option<usize>> {
+    let compress = streams.begin();
     let status = compress.compress(input, output, FlushCompress::Finish).map_err(io::Error::other)?;
     let wrote = compress.total_out() as usize;
     match status {
@@ -322,6 +322,9 @@ fn deflate(compress: &mut Compress, input: &[u8], output: &mut [u8]) -> io::Resu
             }
             Ok(Some(wrote))
         }
-        Status::Ok | Status::BufError => Ok(None),
+        Status::Ok | Status::BufError => {
+            streams.give_up();
+            Ok(None)
+        }
     }
 }

@@ -84,3 +84,43 @@ fn sizes_at_every_border_hold_the_input() {
         check(algorithm, 65536, &vec![0; 3 << 20], false);
     }
 }
+
+/// Digits that look like chance.
+fn digits(count: u32) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 61) as u8
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn what_did_not_fit_is_forgotten() {
+    let digits = digits(90_000);
+    for algorithm in METHODS {
+        let mut codec = Codec::new(&Compression::new(algorithm)).unwrap();
+        codec.whole(&digits, 1 << 20).unwrap().unwrap();
+        let fresh = codec.output().to_vec();
+        for _ in 0..30 {
+            assert_eq!(codec.whole(&digits, 8192).unwrap(), None);
+        }
+        codec.whole(&digits, 1 << 20).unwrap().unwrap();
+        assert!(codec.output() == fresh, "{algorithm:?}");
+    }
+}
+
+/// Zeros promise that much will fit, and what follows them does not: the zeros are not stored as they are for it.
+#[test]
+fn zeros_are_squeezed_whatever_follows_them() {
+    let parts = [vec![0; 1 << 20], digits(400_000)].concat();
+    for algorithm in METHODS {
+        let mut codec = Codec::new(&Compression { cluster: 4096, ..Compression::new(algorithm) }).unwrap();
+        let mut blocks = Vec::new();
+        squeeze(&mut codec, &parts, true, &mut blocks).unwrap();
+        let mut apart = Vec::new();
+        squeeze(&mut codec, &parts[1 << 20..], true, &mut apart).unwrap();
+        println!("{algorithm:?} {} {}", blocks.len(), apart.len());
+        assert!(blocks.len() < apart.len() + 10 * 4096, "{algorithm:?}: {} and {}", blocks.len(), apart.len());
+    }
+}
