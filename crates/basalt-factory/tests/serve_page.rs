@@ -154,7 +154,7 @@ fn every_page_is_for_everybody() {
     let mut browser = Browser::start();
     browser.allow_scripts(true);
     browser.resize(1440, 900);
-    let mut look = Look { axe, pictures, wrong: Vec::new() };
+    let mut look = Look { axe, pictures, wrong: Vec::new(), paints: String::new() };
     browser.open(&format!("{}{}", factory.address, factory.link()), "Make your account");
     look.at(&mut browser, "setup");
     set_up(&mut browser, &factory);
@@ -194,6 +194,9 @@ fn every_page_is_for_everybody() {
     browser.click("#logout");
     browser.wait_for(&["Sign in"], SOON);
     look.at(&mut browser, "login");
+    if let Some(folder) = &look.pictures {
+        fs::write(folder.join("first-paint.txt"), &look.paints).unwrap();
+    }
     assert_eq!(look.wrong, Vec::<String>::new(), "{}", look.wrong.join("\n\n"));
 }
 
@@ -215,12 +218,22 @@ fn builds(program: &serve_support::Program<'_>) -> [String; 4] {
     [good, newer, bad, slow]
 }
 
+/// First contentful paint of the page in milliseconds (W3C Paint Timing).
+#[track_caller]
+fn first_paint(browser: &mut Browser) -> f64 {
+    let entry = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime";
+    until(browser, &format!("{entry} !== undefined"));
+    browser.evaluate(entry).as_f64().unwrap()
+}
+
 /// Looks at a page as different people do.
 struct Look {
     axe: String,
     pictures: Option<PathBuf>,
     /// What is wrong with the pages so far.
     wrong: Vec<String>,
+    /// A line for each page: when there was something to see, from the beginning of the navigation on.
+    paints: String,
 }
 
 impl Look {
@@ -231,6 +244,12 @@ impl Look {
         let bytes = browser.evaluate(weight).as_u64().unwrap();
         if bytes > 150 * 1024 {
             self.wrong.push(format!("{name} weighs {bytes} bytes"));
+        }
+        let paint = first_paint(browser);
+        self.paints += &format!("{name:<20}{paint:>6.0} ms {bytes:>8} bytes\n");
+        // Beside other tests it is their time that would be judged.
+        if self.pictures.is_some() && paint > 300.0 {
+            self.wrong.push(format!("{name} showed nothing for {paint:.0} ms"));
         }
         for (scheme, width, height) in [
             ("light", 1440, 900),

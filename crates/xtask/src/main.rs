@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod dist;
 mod error;
+mod golang;
 mod guard;
 mod npm;
 mod paths;

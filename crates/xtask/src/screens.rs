@@ -1,8 +1,14 @@
-//! `cargo xtask screens`: pictures of every page of the factory, at three widths, light and dark.
+//! `cargo xtask screens`: pictures of every page of the factory, at three widths, light and dark, and when each showed something.
 
-use std::env;
+use std::{env, fs};
 
-use crate::{demo, error::Done, npm, paths, report::say, tool};
+use crate::{
+    demo,
+    error::{Done, TaskError},
+    npm, paths,
+    report::say,
+    tool,
+};
 
 /// Runs the task: the test that walks through the pages, told to take pictures.
 pub(crate) fn run() -> Done {
@@ -20,6 +26,8 @@ pub(crate) fn run() -> Done {
         command = command.env("BASALT_CACHE", paths::target().join("test-cache"));
     }
     tool::watch(command)?;
-    say(format!("screens: {}", screens.display()));
+    let paints = screens.join("first-paint.txt");
+    let paints = fs::read_to_string(&paints).map_err(TaskError::io("read", &paints))?;
+    say(format!("first contentful paint on loopback, and weight\n{paints}screens: {}", screens.display()));
     Ok(())
 }

@@ -5,6 +5,7 @@ mod bases;
 mod boots;
 mod builds;
 mod chance;
+mod clients;
 mod fallback;
 mod fuzz;
 mod properties;
@@ -60,6 +61,8 @@ pub(crate) enum Arguments {
         #[arg(long)]
         dist: Option<PathBuf>,
     },
+    /// Let oras copy from the factory's registry, and cosign verify what we signed and sign what we verify
+    Clients,
     /// Let an upgraded machine fail in each way of the fallback table, and expect the old release and the reason
     Fallback {
         /// Only rows whose name contains this; the others' outcomes stay those of their last run
@@ -113,6 +116,7 @@ pub(crate) fn run(arguments: &Arguments) -> Done {
         Arguments::Kills { count, dist } => {
             (format!("kills --count {count}"), builds::kill(*count, dist.clone())?)
         }
+        Arguments::Clients => ("clients".to_owned(), clients::run()?),
         Arguments::Fallback { only, base } => {
             let result = fallback::run(only.as_deref(), base.clone())?;
             if only.is_some() {

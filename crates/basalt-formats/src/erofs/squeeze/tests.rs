@@ -121,6 +121,11 @@ fn zeros_are_squeezed_whatever_follows_them() {
         let mut apart = Vec::new();
         squeeze(&mut codec, &parts[1 << 20..], true, &mut apart).unwrap();
         println!("{algorithm:?} {} {}", blocks.len(), apart.len());
-        assert!(blocks.len() < apart.len() + 10 * 4096, "{algorithm:?}: {} and {}", blocks.len(), apart.len());
+        assert!(
+            blocks.len() < apart.len() + 10 * 4096,
+            "{algorithm:?}: {} and {}",
+            blocks.len(),
+            apart.len()
+        );
     }
 }
