@@ -1,5 +1,5 @@
-//! The example recipe as a live system: from a CD and from a stick by real firmware, and over the network by iPXE.
-//! Each machine has the same release on its disk, which must stay as it is.
+//! The example recipe as a live system: from a CD and from a stick by real firmware. (`serve_machines.rs` starts it over the
+//! network.) Each machine has the same release on its disk, which must stay as it is.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,28 +11,21 @@
 mod build_support;
 
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::OnceLock,
     time::{Duration, Instant},
 };
 
-use basalt_formats::{
-    WriteAt,
-    fat::{Directory, Volume},
-};
-use basalt_testkit::{Shell, StaticServer, root_shell, run_tool, test_image};
+use basalt_testkit::{Shell, root_shell, run_tool, test_image};
 use basalt_types::ByteSize;
-use basalt_vm::{Bus, Disk, Machine, Network, Write};
+use basalt_vm::{Bus, Disk, Machine, Write};
 use build_support::{Project, assert_works};
 
 /// The live outputs of the release that the shared image was built from; only the outputs are new.
 fn live(file: &str) -> PathBuf {
     static PROJECT: OnceLock<Project> = OnceLock::new();
     let project = PROJECT.get_or_init(|| {
-        let project = Project::with(|recipe| format!("{recipe}\noutputs: [iso, netboot]\n"));
+        let project = Project::with(|recipe| format!("{recipe}\noutputs: [iso]\n"));
         assert_works(&project.run(&["build", "--locked"]));
         project
     });
@@ -107,50 +100,6 @@ fn a_stick_boots_live_by_firmware() {
             "credentials\nloader.conf\n\nbasalt.live.cred"
         );
     });
-}
-
-/// iPXE on a volume that firmware boots from, as it would from a network card.
-fn ipxe_volume(folder: &Path) -> PathBuf {
-    let program = fs::read("/usr/lib/ipxe/ipxe.efi").expect("apt install ipxe");
-    let mut root = Directory::new();
-    root.insert("EFI/BOOT/BOOTX64.EFI", program).unwrap();
-    let size = ByteSize::mib(40);
-    let volume = Volume { size, label: "IPXE".parse().unwrap(), volume_id: 1, epoch: 1_750_000_000, root };
-    let path = folder.join("ipxe.img");
-    let file = File::create(&path).unwrap();
-    file.set_len(size.get()).unwrap();
-    volume.write_to(&Sink(file), 0).unwrap();
-    path
-}
-
-struct Sink(File);
-
-impl WriteAt for Sink {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
-    }
-}
-
-#[test]
-fn the_network_boots_live_by_ipxe() {
-    let script = live("edge.ipxe");
-    let server = StaticServer::serve(script.parent().unwrap()).unwrap();
-    let port = server.url().rsplit(':').next().unwrap().trim_end_matches('/').to_owned();
-    let folder = tempfile::tempdir().unwrap();
-    let machine = Machine {
-        network: Network::Boot { file: format!("http://10.0.2.2:{port}/edge.ipxe") },
-        memory: ByteSize::gib(3),
-        ..beside_the_disk(Disk::raw(ipxe_volume(folder.path())))
-    };
-    on_machine(&machine, |shell| {
-        assert_live(shell, "/dev/loop0");
-        // The disk of iPXE comes first.
-        let labels = check(shell, "lsblk -nro PARTLABEL /dev/vdb | grep .");
-        assert_eq!(labels.lines().collect::<Vec<_>>(), ["esp", "basalt-a", "basalt-a-verity"]);
-    });
-    for file in ["/edge.ipxe", "/edge.vmlinuz", "/edge.initrd"] {
-        assert!(server.requests().iter().any(|request| request.contains(file)), "{:?}", server.requests());
-    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn what_is_another_projects_is_not_there() {
             }
         }
     }
-    assert!(tried >= 11, "{tried}");
+    assert!(tried >= 14, "{tried}");
     for list in ["/builds", "/recipes"] {
         let found = his.get(list);
         assert!(found.as_object().unwrap().values().all(|value| value == &json!([])), "{found}");
@@ -145,7 +145,7 @@ fn what_is_another_projects_is_not_there() {
     ] {
         assert_eq!(bob.get(&path).status, 404, "{path}");
     }
-    for act in ["cancel", "pin", "unpin", "rebuild", "delete"] {
+    for act in ["cancel", "pin", "unpin", "rebuild", "delete", "boot-link", "end-boot-link"] {
         assert_eq!(bob.post(&format!("/builds/{id}/{act}"), &[]).status, 404, "{act}");
     }
     assert_eq!(bob.post("/people/invite", &[("project", "mine")]).status, 404);
@@ -420,6 +420,9 @@ fn skopeo_pulls_what_was_built() {
         let done = basalt_testkit::run_tool("skopeo", "skopeo", &arguments);
         (done.exit == basalt_exec::command::Exit::Code(0), done.stderr_tail)
     };
+    let manager = ada.token(&["manage"]);
+    let link = manager.send("PUT", &format!("/builds/{id}/boot-link"), None);
+    assert!(link.status == 409 && link.text().contains("has made no `netboot`"), "{}", link.text());
     for reference in ["container/small:0.1.0", "container/small:latest", &format!("container/{id}:0.1.0")] {
         let (pulled, said) = pull(&program.token, reference);
         assert!(pulled, "{reference}: {said}");

@@ -44,7 +44,7 @@ fn from_the_link_to_a_download() {
     browser.wait_for(&["the output `disk` boots, which takes a kernel"], SOON);
     assert_eq!(browser.evaluate("document.getElementById('review').disabled"), true);
     let edited = text
-        .replace("outputs: [disk]", "outputs: [qcow2-compressed]")
+        .replace("outputs: [disk]", "outputs: [qcow2-compressed, netboot]")
         .replace("version: 0.1.0", "version: 0.2.0");
     assert_ne!(edited, text);
     browser.fill("#yaml", &edited);
@@ -76,8 +76,29 @@ fn from_the_link_to_a_download() {
     assert!(done.contains(&sum), "the page has another checksum than the file");
     let path = factory.folder.path().join("kitchen.qcow2");
     fs::write(&path, &disk.bytes).unwrap();
+    boots_others(&mut browser, &factory);
     drop((browser, disk));
     boots(&path);
+}
+
+/// Makes the link from which machines boot the build, sees it, and ends it.
+fn boots_others(browser: &mut Browser, factory: &Factory) {
+    browser.click("#boot-link");
+    browser.wait_for(&["It is shown only now."], SOON);
+    let link = browser.evaluate("document.getElementById('boot-address').textContent");
+    let place = link.as_str().unwrap().trim_start_matches(&factory.address).to_owned();
+    assert!(factory.get(&place, &[]).text().contains("initrd kitchen.initrd"), "{place}");
+    browser.wait_for(&["End the link"], SOON);
+    let mut look = Look::new();
+    look.at(browser, "build-boots");
+    assert_eq!(look.wrong, Vec::<String>::new(), "{}", look.wrong.join("\n\n"));
+    browser.click("#end-boot-link");
+    let page = browser.wait_for(&["By a link, machines with iPXE"], SOON);
+    assert!(
+        page.contains("127.0.0.1") && page.contains("kitchen.ipxe"),
+        "who came by the link is on:\n{page}"
+    );
+    assert_eq!(factory.get(&place, &[]).status, 404);
 }
 
 /// Changes the name, the password and the packages by the form; gives the text, which has each at once.
@@ -146,15 +167,11 @@ fn without_scripts_the_same_goes_by_buttons() {
 
 #[test]
 fn every_page_is_for_everybody() {
-    let npm = std::env::var_os("BASALT_NPM_TREE").expect("run this test through `cargo xtask test`");
-    let axe = Path::new(&npm).join("node_modules/axe-core/axe.min.js");
-    let axe = fs::read_to_string(&axe).unwrap_or_else(|error| panic!("{}: {error}", axe.display()));
-    let pictures = std::env::var_os("BASALT_PICTURES").map(PathBuf::from);
     let factory = Factory::start(&[]);
     let mut browser = Browser::start();
     browser.allow_scripts(true);
     browser.resize(1440, 900);
-    let mut look = Look { axe, pictures, wrong: Vec::new(), paints: String::new() };
+    let mut look = Look::new();
     browser.open(&format!("{}{}", factory.address, factory.link()), "Make your account");
     look.at(&mut browser, "setup");
     set_up(&mut browser, &factory);
@@ -237,6 +254,14 @@ struct Look {
 }
 
 impl Look {
+    fn new() -> Self {
+        let npm = std::env::var_os("BASALT_NPM_TREE").expect("run this test through `cargo xtask test`");
+        let axe = Path::new(&npm).join("node_modules/axe-core/axe.min.js");
+        let axe = fs::read_to_string(&axe).unwrap_or_else(|error| panic!("{}: {error}", axe.display()));
+        let pictures = std::env::var_os("BASALT_PICTURES").map(PathBuf::from);
+        Self { axe, pictures, wrong: Vec::new(), paints: String::new() }
+    }
+
     #[track_caller]
     fn at(&mut self, browser: &mut Browser, name: &str) {
         let weight = "(async () => { let sum = new Blob([document.documentElement.outerHTML]).size; \

@@ -30,7 +30,7 @@ const FIRST: [&str; 13] = [
     "basalt-factory tests/secure_boot",
     "basalt-factory tests/serve_page",
     "basalt-factory tests/serve_api",
-    "basalt-factory tests/serve_upgrade",
+    "basalt-factory tests/serve_machines",
     "basalt-testkit tests/install",
     "basalt-testkit tests/operate",
     "basalt-init tests/machines",

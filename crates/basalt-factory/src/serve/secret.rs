@@ -14,7 +14,7 @@ pub(super) const SHORTEST_PASSWORD: usize = 10;
 /// The longest: what is longer costs time to hash and adds nothing.
 pub(super) const LONGEST_PASSWORD: usize = 200;
 
-/// 32 random bytes as text: what a browser, a link or a program shows to be let in. Only its digest is kept.
+/// Random bytes as text: what a browser, a link or a program shows to be let in. Only its digest is kept.
 pub(super) struct Token(String);
 
 /// Why no secret can be made or checked.
@@ -29,11 +29,18 @@ pub(super) enum SecretError {
 }
 
 impl Token {
-    /// A new one; `prefix` says what it is for, so that people and scanners of leaks know it.
+    /// A new one of 32 bytes; `prefix` says what it is for, so that people and scanners of leaks know it.
     pub(super) fn new(prefix: &str) -> Result<Self, SecretError> {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes)?;
         Ok(Self(format!("{prefix}{}", Digest::from_bytes(bytes).hex())))
+    }
+
+    /// A new one of 16 bytes, for places that hold no more.
+    pub(super) fn brief() -> Result<Self, SecretError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(hex(&bytes)))
     }
 
     /// The text, to be given away once.
@@ -53,7 +60,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What is kept of a token that somebody shows. It has 256 random bits: a fast hash is enough.
+/// What is kept of a token that somebody shows. It has 128 random bits or more: a fast hash is enough.
 pub(super) fn digest_of(token: &str) -> Digest {
     Digest::of(token.as_bytes())
 }
@@ -67,7 +74,11 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
 pub(super) fn short_name() -> Result<String, SecretError> {
     let mut bytes = [0_u8; 8];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hashes an account's password (Argon2id with the crate's parameters: those of the OWASP cheat sheet).

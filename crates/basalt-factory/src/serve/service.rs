@@ -1,13 +1,15 @@
 //! What people and programs may do, once for both: the page and the API are two ways to say it.
 
 use basalt_spec::Recipe;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{
     Site, check,
     event::Event,
     secret,
-    state::{Build, NewBuild, Submitted, Who, io_error},
-    web::Refusal,
+    state::{Artifact, Build, NewBuild, Submitted, Who, io_error},
+    web::{Refusal, is_for_machines},
     work::{self, Preview, Resolved},
 };
 
@@ -16,6 +18,13 @@ pub(super) struct Accepted {
     pub(super) recipe: Recipe,
     /// The digest of what it means.
     pub(super) id: String,
+}
+
+/// What boots machines from a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct BootLink {
+    /// The address of the script for iPXE: DHCP's boot file. It is told once.
+    pub(super) script: String,
 }
 
 type Done<T = ()> = Result<T, Refusal>;
@@ -152,6 +161,32 @@ pub(super) fn pin(site: &Site, who: &Who, (id, pinned): (&str, bool)) -> Done<Bu
     }
     site.state.audit(&who.account, if pinned { "pinned a build" } else { "unpinned a build" }, id)?;
     build(site, who, id)
+}
+
+/// The script for iPXE among a build's files.
+pub(super) fn boot_script(artifacts: &[Artifact]) -> Option<&Artifact> {
+    artifacts.iter().find(|file| is_for_machines(file) && file.name.ends_with(".ipxe"))
+}
+
+/// Makes the link from which machines boot a build; the one before ends. `origin` is the factory's address.
+pub(super) fn open_boot(site: &Site, who: &Who, (id, origin): (&str, &str)) -> Done<BootLink> {
+    let found = build(site, who, id)?;
+    let artifacts = site.state.artifacts(&found.id)?;
+    let none =
+        || Refusal::Conflict("the build has made no `netboot`: name it in the recipe's outputs".to_owned());
+    let script = boot_script(&artifacts).ok_or_else(none)?;
+    let secret = site.state.open_boot(&found.id)?;
+    site.state.audit(&who.account, "made a boot link", id)?;
+    Ok(BootLink { script: format!("{origin}/boot/{}/{}", secret.reveal(), script.name) })
+}
+
+/// Ends the link of a build.
+pub(super) fn end_boot(site: &Site, who: &Who, id: &str) -> Done {
+    let found = build(site, who, id)?;
+    if site.state.end_boot(&found.id)? {
+        site.state.audit(&who.account, "ended a boot link", id)?;
+    }
+    Ok(())
 }
 
 /// Removes a build and all that it made.

@@ -1,7 +1,7 @@
 //! What the factory remembers: one SQLite file, and a folder for each build.
 //!
 //! ```text
-//! STATE/factory.sqlite         accounts, sessions, tokens, recipes, builds, audit
+//! STATE/factory.sqlite         accounts, sessions, tokens, recipes, builds, links, audit
 //! STATE/builds/ID/recipe.yaml  what was asked for
 //!                 recipe.lock  what it means
 //!                 events.jsonl what happened
@@ -13,6 +13,7 @@
 //! project: a query without it does not exist, so what is another's is not found.
 
 mod accounts;
+mod boots;
 mod builds;
 mod recipes;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _};
 
 pub(super) use accounts::{Invitation, Scope, TokenRow, Who};
+pub(super) use boots::Machine;
 pub(super) use builds::{Artifact, Build, BuildState, Ended, NewBuild, Submitted};
 pub(super) use recipes::{SavedRecipe, Summary};
 

@@ -75,4 +75,16 @@ CREATE TABLE artifacts (
     sha256 TEXT NOT NULL,
     PRIMARY KEY (build, name)
 ) STRICT;
+-- Links from which machines boot a build.
+CREATE TABLE boot_links (
+    build TEXT PRIMARY KEY REFERENCES builds ON DELETE CASCADE,
+    digest TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE machines (
+    build TEXT NOT NULL REFERENCES builds ON DELETE CASCADE,
+    address TEXT NOT NULL,
+    file TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (build, address)
+) STRICT;
 PRAGMA user_version = 1;

@@ -44,6 +44,32 @@ fn a_link_works_once() {
 }
 
 #[test]
+fn a_boot_link_opens_one_build_until_it_ends() {
+    let (_folder, state) = state();
+    let who = account(&state, "ada", true);
+    ask(&state, &who, ("one", "r1"), None);
+    let old = state.open_boot("one").unwrap();
+    assert_eq!(state.boot(old.reveal()).unwrap().as_deref(), Some("one"));
+    let new = state.open_boot("one").unwrap();
+    assert_eq!(state.boot(old.reveal()).unwrap(), None, "a new link takes the place of the one before");
+    assert!(state.has_boot("one").unwrap());
+    for file in ["edge.ipxe", "edge.initrd"] {
+        state.machine_asked("one", "192.0.2.7", file).unwrap();
+    }
+    state.machine_asked("one", "192.0.2.8", "edge.ipxe").unwrap();
+    let machines = state.machines("one").unwrap();
+    let seen: Vec<_> = machines.iter().map(|one| (one.address.as_str(), one.file.as_str())).collect();
+    assert_eq!(seen, [("192.0.2.8", "edge.ipxe"), ("192.0.2.7", "edge.initrd")]);
+    assert!(state.end_boot("one").unwrap() && !state.end_boot("one").unwrap());
+    assert_eq!(state.boot(new.reveal()).unwrap(), None);
+
+    let last = state.open_boot("one").unwrap();
+    state.end("one", &Ended::Failed, None).unwrap();
+    assert!(state.forget(who.account.project, "one").unwrap());
+    assert_eq!(state.boot(last.reveal()).unwrap(), None, "a build that is gone boots nothing");
+}
+
+#[test]
 fn sessions_and_tokens_end() {
     let (_folder, state) = state();
     let who = account(&state, "ada", true);

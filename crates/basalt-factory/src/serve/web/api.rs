@@ -13,7 +13,7 @@ use crate::serve::{
     Site, check,
     check::Checked,
     service,
-    state::{Artifact, Build, SavedRecipe, Scope, Summary},
+    state::{Artifact, Build, Machine, SavedRecipe, Scope, Summary},
     template::{TEMPLATES, Template},
     work::{Preview, Since},
 };
@@ -56,6 +56,8 @@ pub(super) enum Content {
     Build,
     Builds,
     Artifacts,
+    BootLink,
+    Machines,
     Since,
 }
 
@@ -100,6 +102,13 @@ pub(super) struct Builds {
 pub(super) struct Artifacts {
     /// The largest first.
     files: Vec<Artifact>,
+}
+
+/// Machines that booted from a build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct Machines {
+    /// The last first.
+    machines: Vec<Machine>,
 }
 
 const BUILD_ID: &[u16] = &[404];
@@ -263,7 +272,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         handler: |site, call| {
             let who = call.token(site, Scope::Manage)?;
             service::remove(site, &who, call.place("id"))?;
-            Ok(Reply { headers: Vec::new(), ..Reply::of("", Vec::new()) }.with_status(StatusCode::NO_CONTENT))
+            Ok(nothing())
         },
         ..NOTHING
     },
@@ -315,6 +324,49 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answers: &[(200, Content::Build)],
         refusals: BUILD_ID,
         handler: |site, call| pin(site, call, false),
+        ..NOTHING
+    },
+    Operation {
+        verb: Verb::Put,
+        path: "/api/v1/builds/{id}/boot-link",
+        name: "openBootLink",
+        about: "Make the link from which machines boot a build over the network; the one before ends",
+        scope: Some(Scope::Manage),
+        answers: &[(200, Content::BootLink)],
+        refusals: &[404, 409],
+        handler: |site, call| {
+            let who = call.token(site, Scope::Manage)?;
+            let origin = call.origin(site);
+            Ok(Reply::json(&service::open_boot(site, &who, (call.place("id"), &origin))?))
+        },
+        ..NOTHING
+    },
+    Operation {
+        verb: Verb::Delete,
+        path: "/api/v1/builds/{id}/boot-link",
+        name: "endBootLink",
+        about: "End the link from which machines boot a build",
+        scope: Some(Scope::Manage),
+        answers: &[(204, Content::Nothing)],
+        refusals: BUILD_ID,
+        handler: |site, call| {
+            let who = call.token(site, Scope::Manage)?;
+            service::end_boot(site, &who, call.place("id"))?;
+            Ok(nothing())
+        },
+        ..NOTHING
+    },
+    Operation {
+        path: "/api/v1/builds/{id}/machines",
+        name: "listMachines",
+        about: "The machines that came by a build's boot link",
+        answers: &[(200, Content::Machines)],
+        refusals: BUILD_ID,
+        handler: |site, call| {
+            let who = call.token(site, Scope::Read)?;
+            let build = service::build(site, &who, call.place("id"))?;
+            Ok(Reply::json(&Machines { machines: site.state.machines(&build.id)? }))
+        },
         ..NOTHING
     },
     Operation {
@@ -388,6 +440,11 @@ pub(super) fn routes() -> Vec<Route> {
         handler: operation.handler,
     };
     OPERATIONS.iter().map(route).collect()
+}
+
+/// An answer without content.
+fn nothing() -> Reply {
+    Reply { headers: Vec::new(), ..Reply::of("", Vec::new()) }.with_status(StatusCode::NO_CONTENT)
 }
 
 fn check_recipe(site: &Site, call: &Call) -> Outcome {

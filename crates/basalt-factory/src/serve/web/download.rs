@@ -28,8 +28,13 @@ pub(super) fn file(site: &Site, call: &Call, who: &Who) -> Outcome {
         return Ok(Reply::of("text/plain; charset=utf-8", lines));
     }
     // The name is one that the build made, so no path leaves its folder.
-    let artifact = artifacts.iter().find(|file| file.name == name).ok_or(Refusal::NotFound)?;
-    let path = site.state.build_folder(&build.id).join("out").join(&artifact.name);
+    let found = artifacts.iter().find(|file| file.name == name).ok_or(Refusal::NotFound)?;
+    artifact(site, call, &build.id, found)
+}
+
+/// A file that a build made.
+pub(super) fn artifact(site: &Site, call: &Call, build: &str, artifact: &Artifact) -> Outcome {
+    let path = site.state.build_folder(build).join("out").join(&artifact.name);
     let tag = format!("\"{}\"", artifact.sha256);
     let has_it = |value: &str| {
         value.split(',').any(|one| matches!(one.trim(), "*") || one.trim().trim_start_matches("W/") == tag)

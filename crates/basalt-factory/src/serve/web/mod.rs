@@ -2,6 +2,7 @@
 
 mod api;
 mod assets;
+mod boot;
 mod call;
 mod connections;
 mod download;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Site;
 
+pub(super) use boot::is_for_machines;
 pub(super) use call::Refusal;
 
 /// Serves until SIGINT or SIGTERM.
@@ -30,7 +32,7 @@ pub(super) fn serve(listener: TcpListener, site: Arc<Site>) -> io::Result<()> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let routes = pages::routes().into_iter().chain(api::routes()).chain(registry::routes());
+        let routes = [pages::routes(), api::routes(), registry::routes(), boot::routes()].concat();
         tokio::select! {
             () = connections::serve(listener, router::router(&site, routes)) => {}
             _ = interrupt.recv() => {}

@@ -4,13 +4,17 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{
-    api::{Artifacts, Builds, Content, Health, OPERATIONS, Operation, Recipes, Resolved, Sent, Templates},
+    api::{
+        Artifacts, Builds, Content, Health, Machines, OPERATIONS, Operation, Recipes, Resolved, Sent,
+        Templates,
+    },
     call::Problem,
     pages::MOST_EVENTS,
 };
 use crate::serve::{
     check::Checked,
     event::Event,
+    service::BootLink,
     state::{Build, SavedRecipe},
     work::Since,
 };
@@ -121,6 +125,8 @@ fn answer(content: Content, schemas: &mut SchemaGenerator) -> Value {
         Content::Build => ("the build", of::<Build>(schemas)),
         Content::Builds => ("the builds", of::<Builds>(schemas)),
         Content::Artifacts => ("the files", of::<Artifacts>(schemas)),
+        Content::BootLink => ("the link, once", of::<BootLink>(schemas)),
+        Content::Machines => ("the machines", of::<Machines>(schemas)),
         Content::Since => ("what differs", of::<Since>(schemas)),
     };
     json!({"description": said, "content": content})

@@ -4,6 +4,7 @@ use axum::http::header;
 use maud::{Markup, html};
 
 use super::{
+    boots,
     frame::{Frame, Here, form, time},
     review::{changes, size},
 };
@@ -11,7 +12,7 @@ use crate::serve::{
     Site,
     event::{Event, EventLog, Failure, Whose, seconds},
     form::Fields,
-    service,
+    service::{self, BootLink},
     state::{Artifact, Build, BuildState, Who},
     web::call::{Body, Call, Outcome, Refusal, Reply},
     work::Since,
@@ -102,6 +103,11 @@ pub(in crate::serve::web) fn create(site: &Site, call: &Call) -> Outcome {
 pub(in crate::serve::web) fn show(site: &Site, call: &Call) -> Outcome {
     let who = call.signed_in(site)?;
     let build = service::build(site, &who, call.place("id"))?;
+    page(site, &who, &build, None)
+}
+
+/// The page of a build, with a boot link that was just made.
+fn page(site: &Site, who: &Who, build: &Build, link: Option<&BootLink>) -> Outcome {
     let events = EventLog::in_folder(&site.state.build_folder(&build.id)).after(0);
     let events = events.map_err(|error| Refusal::Broken(error.to_string()))?;
     let artifacts = site.state.artifacts(&build.id)?;
@@ -111,7 +117,7 @@ pub(in crate::serve::web) fn show(site: &Site, call: &Call) -> Outcome {
     };
     let title = format!("{} {}", build.name, build.version);
     let frame =
-        Frame { title: &title, here: Here::Builds, who: Some(&who), changes: !build.state.has_ended() };
+        Frame { title: &title, here: Here::Builds, who: Some(who), changes: !build.state.has_ended() };
     let last = events.last().map_or(0, |(number, _)| *number);
     let live = (!build.state.has_ended()).then(|| format!("/builds/{}/events?after={last}", build.id));
     Ok(Reply::html(frame.page(&html! {
@@ -128,9 +134,10 @@ pub(in crate::serve::web) fn show(site: &Site, call: &Call) -> Outcome {
                 p { a href={ "/builds/" (build.id) "/log" } { "The log" } }
             }
             div {
-                (downloads(&build, &artifacts))
-                (facts(&build))
-                (acts(&who, &build))
+                (downloads(build, &artifacts))
+                (boots::panel(site, who, (build, &artifacts), link)?)
+                (facts(build))
+                (acts(who, build))
             }
         }
     })))
@@ -303,6 +310,14 @@ pub(in crate::serve::web) fn act(site: &Site, call: &Call) -> Outcome {
         "pin" => service::pin(site, &who, (id, true))?.id,
         "unpin" => service::pin(site, &who, (id, false))?.id,
         "rebuild" => service::rebuild(site, &who, id)?.0.id,
+        "boot-link" => {
+            let link = service::open_boot(site, &who, (id, &call.origin(site)))?;
+            return page(site, &who, &service::build(site, &who, id)?, Some(&link));
+        }
+        "end-boot-link" => {
+            service::end_boot(site, &who, id)?;
+            id.to_owned()
+        }
         "delete" => {
             service::remove(site, &who, id)?;
             return Ok(Reply::see_other("/builds"));

@@ -1,6 +1,7 @@
 //! Pages: HTML by values, everything that is not ours escaped by `maud`.
 
 mod account;
+mod boots;
 mod builder;
 mod builds;
 mod entry;
