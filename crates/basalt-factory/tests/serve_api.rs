@@ -269,6 +269,32 @@ fn the_same_request_two_hundred_times_is_one_build_and_its_files_are_whole() {
     assert_eq!(anew.status, 202, "what was deleted answers nothing");
 }
 
+#[test]
+fn fifty_builds_of_two_people_go_by_turns() {
+    let factory = Factory::start(&["--workers", "1"]);
+    let ada = factory.first_person();
+    let (hers, his) = (ada.token(&["read", "build"]), ada.invite("bob").token(&["read", "build"]));
+    let ask = |program: &Program<'_>, count: u32| -> Vec<String> {
+        let one = |number| program.build(&SMALL.replace("name: small", &format!("name: small-{number}")));
+        (0..count).map(|number| one(number).json()["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (many, few) = (ask(&hers, 40), ask(&his, 10));
+    assert_eq!(many.iter().chain(&few).collect::<BTreeSet<_>>().len(), 50, "each is a build of its own");
+    for id in &few[..3] {
+        his.wait(id, "succeeded");
+    }
+    let listed = hers.get("/builds");
+    let ended =
+        listed["builds"].as_array().unwrap().iter().filter(|build| build["state"] == "succeeded").count();
+    // Hers that were built while he asked, one of hers for each of his, and one that may end as this is asked.
+    assert!((3..=7).contains(&ended), "{ended} of hers have ended with 3 of his");
+    for (program, ids) in [(&hers, &many), (&his, &few)] {
+        for id in ids {
+            program.send("POST", &format!("/builds/{id}/cancel"), None);
+        }
+    }
+}
+
 fn check_downloads(program: &Program<'_>, id: &str) {
     let files = program.get(&format!("/builds/{id}/files"));
     let tar = files["files"].as_array().unwrap().iter().find(|file| file["name"] == "small.tar.zst").unwrap();
